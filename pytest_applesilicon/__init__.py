@@ -1,0 +1,67 @@
+"""Framework compatibility on Apple silicon, as a pytest plugin and bundled suites.
+
+The public names are imported on first use: importing this package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_applesilicon.agreement.comparison import assert_same
+    from pytest_applesilicon.records import (
+        Comparison,
+        CoreLevel,
+        Health,
+        Host,
+        Measurement,
+        Record,
+        Report,
+        RunFacts,
+        Target,
+        Timing,
+    )
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "assert_same": "pytest_applesilicon.agreement.comparison",
+    "Comparison": "pytest_applesilicon.records",
+    "CoreLevel": "pytest_applesilicon.records",
+    "Health": "pytest_applesilicon.records",
+    "Host": "pytest_applesilicon.records",
+    "Measurement": "pytest_applesilicon.records",
+    "Record": "pytest_applesilicon.records",
+    "Report": "pytest_applesilicon.records",
+    "RunFacts": "pytest_applesilicon.records",
+    "Target": "pytest_applesilicon.records",
+    "Timing": "pytest_applesilicon.records",
+}
+
+__all__ = [
+    "Comparison",
+    "CoreLevel",
+    "Health",
+    "Host",
+    "Measurement",
+    "Record",
+    "Report",
+    "RunFacts",
+    "Target",
+    "Timing",
+    "__version__",
+    "assert_same",
+]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module = _PUBLIC[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    return getattr(importlib.import_module(module), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,249 @@
+"""The frozen facts that flow through the project, from a probe or a test to every report.
+
+Standard library only; imports nothing else of the package. A record is plain data: whatever
+is printed or written is made from records, and a record survives a trip through JSON
+(``to_json``/``record_from_json``) unchanged, non-finite numbers included.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+HealthState = Literal["ok", "unusable", "miscomputes", "absent"]
+TestOutcome = Literal[
+    "passed", "failed", "error", "skipped", "xfailed", "xpassed", "crashed", "hung"
+]
+
+#: Outcomes in which the body of the test was carried out on its device.
+RAN: frozenset[str] = frozenset({"passed", "failed", "xfailed", "xpassed", "crashed", "hung"})
+
+SIMULATED_NOTICE = (
+    "simulated: operators, dtypes, placement and syncs; not Metal numerics, speed or memory"
+)
+
+#: Version of the one-line JSON form in which a record crosses from a worker to the controller.
+RECORD_VERSION = 1
+
+
+@dataclass(frozen=True)
+class CoreLevel:
+    """CPU cores of one performance level, as the system names it."""
+
+    name: str
+    """``Performance``, ``Efficiency``, ``Super``, or whatever the system says."""
+    cores: int
+    """Physical cores of this level."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """The machine and the interpreter that runs on it. ``None`` means not known."""
+
+    system: str
+    """``macOS``, ``Linux``, ``Windows`` or the name the platform gives itself."""
+    os_version: str | None = None
+    model: str | None = None
+    """The model identifier, for example ``MacBookPro18,3`` or ``VirtualMac2,1``."""
+    chip: str | None = None
+    """The marketing name, for example ``Apple M1 Pro``."""
+    generation: str | None = None
+    """``M1``, ``M2`` ... for Apple chips."""
+    core_levels: tuple[CoreLevel, ...] = ()
+    """Fastest first; empty where the system does not tell levels apart."""
+    cpu_cores: int | None = None
+    """Physical cores."""
+    gpu_cores: int | None = None
+    memory_bytes: int | None = None
+    virtual: bool | None = None
+    """Whether this is a virtual machine (on a Mac: its GPU is paravirtual)."""
+    machine: str = "unknown"
+    """Architecture of the machine: ``arm64``, ``x86_64`` or the platform's own name."""
+    interpreter: str = "unknown"
+    """Architecture this interpreter runs as."""
+    translated: bool = False
+    """Whether this interpreter is translated by Rosetta."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """What a probe found of one device."""
+
+    device: str
+    """The device spec."""
+    framework: str
+    state: HealthState
+    reason: str
+    remedy: str = ""
+    """What to do, as an exact command where there is one; empty when nothing is wrong."""
+    simulated: bool = False
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The result of comparing an actual value with the expected one, on the host."""
+
+    differs_in: Literal["type", "shape", "dtype", "device", "values"] | None
+    """The first property that differs, in this order; ``None`` when nothing does."""
+    actual: str
+    expected: str
+    where: str = ""
+    """Path and index of the worst element, for values."""
+    mismatched: int = 0
+    total: int = 0
+    worst_error: float = 0.0
+    """Largest absolute difference; ``nan`` where exactly one side is NaN."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One figure a test measured: an accuracy, a loss, a rate."""
+
+    name: str
+    value: float
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long one workload took, in seconds, over rounds that were really run."""
+
+    group: str
+    median_s: float
+    min_s: float
+    iqr_s: float
+    rounds: int
+    iterations: int
+    """Calls per round; the times are per call."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One frozen fact about one test."""
+
+    test_id: str
+    nodeid: str
+    outcome: TestOutcome
+    framework: str | None = None
+    device: str | None = None
+    """The device spec; ``None`` for a test that does not run on a device of ours."""
+    simulated: bool = False
+    duration_s: float = 0.0
+    reason: str = ""
+    """Why it was skipped, or the first line of why it failed."""
+    measurements: tuple[Measurement, ...] = ()
+    timing: Timing | None = None
+    own_device: bool = False
+    """The test took a ``device`` that is not ours: its project's fixture or parameter."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One place to run tests: a framework on a device, with what the probe found."""
+
+    framework: str
+    device: str
+    health: Health
+    asked: bool
+    """Asked for by name (option or ini), not chosen by ``auto``."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The targets of a run, on its host, and how they were chosen."""
+
+    host: Host
+    targets: tuple[Target, ...]
+    notes: tuple[str, ...] = ()
+
+    def for_frameworks(self, names: tuple[str, ...]) -> tuple[Target, ...]:
+        """The targets of these frameworks; all where none is named."""
+        return tuple(target for target in self.targets if not names or target.framework in names)
+
+    def id_of(self, target: Target) -> str:
+        """The part of a test's id that names the target."""
+        several = len({one.framework for one in self.targets}) > 1
+        return f"{target.framework}-{target.device}" if several else target.device
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What is true of a whole run."""
+
+    version: str
+    created: str
+    """UTC, ISO 8601."""
+    host: Host
+    targets: tuple[Target, ...]
+    settings: dict[str, str]
+    versions: dict[str, str]
+    notes: tuple[str, ...] = ()
+    """Facts worth a header line, for example which MNIST was used."""
+    exit_status: int | None = None
+    """Exit status of pytest: 2 says the run was interrupted and its records are not all."""
+
+    @property
+    def simulated(self) -> bool:
+        return any(target.health.simulated for target in self.targets)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A whole run: its facts and one record per test."""
+
+    facts: RunFacts
+    records: tuple[Record, ...] = field(default=())
+
+
+def finite_or_name(value: Any) -> Any:
+    """``value`` with every non-finite float replaced by ``"nan"``, ``"inf"`` or ``"-inf"``.
+
+    JSON has no such numbers; writing them as null would lose which one it was.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
+    if isinstance(value, dict):
+        return {key: finite_or_name(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite_or_name(item) for item in value]
+    return value
+
+
+def to_json(record: Record) -> str:
+    """The record as one line of JSON, with the version of this form."""
+    fields = finite_or_name(dataclasses.asdict(record))
+    return json.dumps({"version": RECORD_VERSION, **fields}, allow_nan=False)
+
+
+def record_from_json(text: str) -> Record:
+    """The record that ``to_json`` wrote.
+
+    Raises:
+        ValueError: another version of the plugin wrote it.
+    """
+    fields = json.loads(text)
+    version = fields.pop("version", None)
+    if version != RECORD_VERSION:
+        raise ValueError(
+            f"record version {version!r}, expected {RECORD_VERSION}: "
+            "install the same pytest-applesilicon on every worker"
+        )
+    return record_from_fields(fields)
+
+
+def record_from_fields(fields: dict[str, Any]) -> Record:
+    """The record whose fields were written as JSON, with its numbers as floats again."""
+    plain = dict(fields)
+    measurements = tuple(
+        Measurement(one["name"], float(one["value"]), one["unit"])
+        for one in plain.pop("measurements")
+    )
+    timing = plain.pop("timing")
+    if timing is not None:
+        seconds = {name: float(timing[name]) for name in ("median_s", "min_s", "iqr_s")}
+        timing = Timing(**{**timing, **seconds})
+    duration = float(plain.pop("duration_s"))
+    return Record(**plain, duration_s=duration, measurements=measurements, timing=timing)
