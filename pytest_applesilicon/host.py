@@ -1,0 +1,462 @@
+"""What this machine is: chip, cores, memory, system, and whether Rosetta translates this Python.
+
+Reading and parsing are apart. ``read`` asks the system and keeps its answers as plain text;
+``parse`` makes a ``Host`` of them and is a pure function, so every kind of machine can be tested
+on any other. Whatever is missing or makes no sense becomes ``None``: an unknown chip, a later
+macOS or a sandbox must never stop a test run.
+
+Standard library only. Must not import pytest, NumPy or a framework, and must not print; ctypes
+and subprocess are imported where they are used, so that importing this module costs nothing.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_applesilicon.records import CoreLevel, Host
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# Limits far beyond any machine a test runs on: a larger figure is a misread (an error code, -1
+# read as unsigned), and "not known" is better than a wrong number in a report.
+_MOST_CORES = 4096
+_MOST_LEVELS = 8
+_MOST_BYTES = 2**50
+_LONGEST_NAME = 100
+_LARGEST_SYSCTL = 4096
+
+_ARCHITECTURES = {"aarch64": "arm64", "arm64": "arm64", "amd64": "x86_64", "x86_64": "x86_64"}
+
+_TEXT_KEYS = ("machdep.cpu.brand_string", "hw.model", "kern.osproductversion")
+_NUMBER_KEYS = (
+    "hw.memsize",
+    "hw.physicalcpu",
+    "hw.nperflevels",
+    "hw.optional.arm64",
+    "kern.hv_vmm_present",
+    "sysctl.proc_translated",
+)
+
+_LINUX_FILES = {
+    "cpuinfo": "/proc/cpuinfo",
+    "meminfo": "/proc/meminfo",
+    "os-release": "/etc/os-release",
+    "smt": "/sys/devices/system/cpu/smt/active",
+}
+_MAC_VERSION_FILE = "/System/Library/CoreServices/.SystemVersionPlatform.plist"
+
+_LIBSYSTEM = "/usr/lib/libSystem.B.dylib"
+_IOREG = ("/usr/sbin/ioreg", "-rc", "AGXAccelerator", "-d", "1")
+# It answers in some 20 ms (sbryngelson/ANEForge#151); the limit is for a machine that swaps.
+_IOREG_LIMIT_S = 5.0
+
+_LINE_LENGTH = 100
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What the system said, as text, before anything is made of it."""
+
+    system: str = ""
+    """``platform.system()``: ``Darwin``, ``Linux``, ``Windows`` ..."""
+    machine: str = ""
+    """``platform.machine()``: on a Mac the architecture this process runs as."""
+    sysctl: Mapping[str, str] = field(default_factory=dict)
+    """macOS: the answers of sysctl by key; a key the system does not know is absent."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Other text by source: ``ioreg`` and ``plist`` on macOS; ``cpuinfo``, ``meminfo``,
+    ``os-release`` and ``smt`` on Linux; ``version`` elsewhere."""
+
+
+def detect() -> Host:
+    """The machine and interpreter this runs on. Never raises for what it cannot find out.
+
+    On Apple silicon one child process is started (``ioreg``, for the GPU core count); elsewhere
+    none.
+    """
+    return parse(read())
+
+
+def parse(readings: Readings) -> Host:
+    """The host that ``readings`` describe. Pure; never raises, whatever the texts hold."""
+    if readings.system == "Darwin":
+        return _parse_mac(readings)
+    if readings.system == "Linux":
+        return _parse_linux(readings)
+    architecture = _architecture(readings.machine)
+    return Host(
+        system=_clean(readings.system) or "unknown",
+        os_version=_clean(readings.texts.get("version")),
+        machine=architecture,
+        interpreter=architecture,
+    )
+
+
+def parse_sysctl(text: str) -> dict[str, str]:
+    """The ``key: value`` lines of the output of the ``sysctl`` command, by key.
+
+    Other lines, such as ``sysctl: unknown oid ...``, are left out.
+    """
+    answers = {}
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        if re.fullmatch(r"\w+(\.\w+)+", key, re.ASCII):
+            answers[key] = value.strip()
+    return answers
+
+
+def describe(host: Host) -> str:
+    """One line for people: chip, cores, memory, system, architecture.
+
+    The core levels are named where the line then fits ``_LINE_LENGTH``, else only counted.
+    """
+    named, counted = (
+        ", ".join(
+            [
+                _chip_and_figures(host, cores),
+                _system_and_version(host),
+                _architecture_words(host),
+                *(["virtual machine"] if host.virtual else []),
+            ]
+        )
+        for cores in (_named_cores(host), _count(host.cpu_cores, "core"))
+    )
+    return named if len(named) <= _LINE_LENGTH else counted
+
+
+# Reading
+
+
+def read() -> Readings:
+    """Ask the system this runs on. An answer it does not give is absent or empty."""
+    system, machine = platform.system(), platform.machine()
+    if system == "Darwin":
+        library = system_library()
+        sysctl = {} if library is None else read_sysctl(library)
+        texts = {"plist": read_text(_MAC_VERSION_FILE)}
+        if sysctl.get("hw.optional.arm64") == "1":
+            texts["ioreg"] = read_ioreg()
+        return Readings(system, machine, sysctl, texts)
+    if system == "Linux":
+        texts = {source: read_text(path) for source, path in _LINUX_FILES.items()}
+        return Readings(system, machine, texts=texts)
+    # On Windows the release is only "10" or "11"; elsewhere the version is a build stamp.
+    version = platform.version() if system == "Windows" else platform.release()
+    return Readings(system, machine, texts={"version": version})
+
+
+def read_text(path: str) -> str:
+    """The content of a small text file, or the empty string where it cannot be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def read_ioreg(command: Sequence[str] = _IOREG, limit_s: float = _IOREG_LIMIT_S) -> str:
+    """What the IORegistry says of Apple's GPU, the one fact that sysctl does not have.
+
+    Empty where ``command`` is missing, fails or takes longer than ``limit_s`` seconds.
+    """
+    import subprocess
+
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.decode("utf-8", "replace")
+
+
+def system_library(path: str = _LIBSYSTEM) -> Any | None:
+    """The C library with ``sysctlbyname`` ready to call, or ``None`` where there is none.
+
+    In this process, because ``sysctl.proc_translated`` describes the process that asks
+    (Homebrew/brew#7995): the ``sysctl`` command would answer for itself.
+    """
+    import ctypes
+
+    try:
+        library = ctypes.CDLL(path)
+        function = library.sysctlbyname
+    except (OSError, AttributeError):
+        return None
+    size_pointer = ctypes.POINTER(ctypes.c_size_t)
+    function.argtypes = (
+        ctypes.c_char_p,
+        ctypes.c_void_p,
+        size_pointer,
+        ctypes.c_void_p,
+        ctypes.c_size_t,
+    )
+    function.restype = ctypes.c_int
+    return library
+
+
+def read_sysctl(library: Any) -> dict[str, str]:
+    """Every key that ``parse`` uses and ``library`` (see ``system_library``) can answer."""
+    answers = {key: _sysctl_text(library, key) for key in _TEXT_KEYS}
+    answers.update({key: _sysctl_number(library, key) for key in _NUMBER_KEYS})
+    for level in range(_whole(answers["hw.nperflevels"], _MOST_LEVELS) or 0):
+        name, cores = _level_keys(level)
+        answers[name] = _sysctl_text(library, name)
+        answers[cores] = _sysctl_number(library, cores)
+    return {key: answer for key, answer in answers.items() if answer is not None}
+
+
+def _sysctl_text(library: Any, key: str) -> str | None:
+    raw = _sysctl_bytes(library, key)
+    return None if raw is None else raw.split(b"\0", 1)[0].decode("utf-8", "replace")
+
+
+def _sysctl_number(library: Any, key: str) -> str | None:
+    raw = _sysctl_bytes(library, key)
+    if raw is None or len(raw) not in (4, 8):
+        return None
+    return str(int.from_bytes(raw, sys.byteorder, signed=True))
+
+
+def _sysctl_bytes(library: Any, key: str) -> bytes | None:
+    """The value of ``key``; ``None`` where the system does not know it (``ENOENT``) or fails."""
+    import ctypes
+
+    name, size = key.encode(), ctypes.c_size_t(0)
+    if library.sysctlbyname(name, None, ctypes.byref(size), None, 0) != 0:
+        return None
+    if size.value > _LARGEST_SYSCTL:
+        return None
+    buffer = ctypes.create_string_buffer(size.value)
+    if library.sysctlbyname(name, buffer, ctypes.byref(size), None, 0) != 0:
+        return None
+    return buffer.raw[: size.value]
+
+
+# Parsing: macOS
+
+
+def _parse_mac(readings: Readings) -> Host:
+    sysctl, ioreg = readings.sysctl, readings.texts.get("ioreg", "")
+    interpreter = _architecture(readings.machine)
+    # hw.optional.arm64 is 1 on Apple silicon even for a translated process
+    # (Homebrew/install#319), which itself is told x86_64.
+    apple_silicon = _is_set(sysctl, "hw.optional.arm64")
+    translated = _is_set(sysctl, "sysctl.proc_translated") or (
+        apple_silicon and interpreter == "x86_64"
+    )
+    model = _clean(sysctl.get("hw.model"))
+    chip = _mac_chip(sysctl, ioreg)
+    levels = _core_levels(sysctl)
+    cores = _whole(sysctl.get("hw.physicalcpu"), _MOST_CORES)
+    return Host(
+        system="macOS",
+        os_version=_mac_version(readings),
+        model=model,
+        chip=chip,
+        generation=_generation(chip),
+        core_levels=levels,
+        cpu_cores=cores or sum(level.cores for level in levels) or None,
+        gpu_cores=_whole(_found(r'"gpu-core-count"\s*=\s*(\S+)', ioreg), _MOST_CORES),
+        memory_bytes=_whole(sysctl.get("hw.memsize"), _MOST_BYTES),
+        virtual=_mac_is_virtual(sysctl, model, chip),
+        machine="arm64" if apple_silicon or translated else interpreter,
+        interpreter=interpreter,
+        translated=translated,
+    )
+
+
+def _mac_chip(sysctl: Mapping[str, str], ioreg: str) -> str | None:
+    """The marketing name.
+
+    ``VirtualApple`` is the processor that Rosetta pretends to be (PCSX2/pcsx2#13100), not a
+    chip; the GPU's own entry still has the name.
+    """
+    return _real_chip(sysctl.get("machdep.cpu.brand_string")) or _clean(
+        _found(r'"model"\s*=\s*"(Apple [^"\n]+)"', ioreg)
+    )
+
+
+def _mac_version(readings: Readings) -> str | None:
+    """The version of macOS, for example ``14.5``.
+
+    A process built with an older SDK may be told 10.16 or 16.0, which were never released
+    (python/cpython#135675); the plist has the real version then.
+    """
+    told = _clean(readings.sysctl.get("kern.osproductversion"))
+    if told is not None and not re.match(r"(10\.16|16)(\.|$)", told):
+        return told
+    plist = readings.texts.get("plist", "")
+    return _clean(_found(r"<key>ProductVersion</key>\s*<string>([^<]*)</string>", plist))
+
+
+def _mac_is_virtual(sysctl: Mapping[str, str], model: str | None, chip: str | None) -> bool | None:
+    named = (model or "").startswith("VirtualMac") or "(Virtual)" in (chip or "")
+    if named or _is_set(sysctl, "kern.hv_vmm_present"):
+        return True
+    return False if sysctl.get("kern.hv_vmm_present", "").strip() == "0" else None
+
+
+def _core_levels(sysctl: Mapping[str, str]) -> tuple[CoreLevel, ...]:
+    """The performance levels with the system's own names; level 0 is always the fastest.
+
+    The names are read, not assumed: an M5 Max has Super and Performance, no Efficiency
+    (kennss/SiliconScope#30). One level, as on Intel and in a virtual machine, tells nothing apart.
+    """
+    count = _whole(sysctl.get("hw.nperflevels"), _MOST_LEVELS) or 0
+    levels = []
+    for index in range(count if count > 1 else 0):
+        name_key, cores_key = _level_keys(index)
+        cores = _whole(sysctl.get(cores_key), _MOST_CORES)
+        if cores is None:
+            return ()  # some of the levels would look like the whole chip
+        # macOS 12 counts the levels but does not name them (Dr-Noob/cpufetch#139).
+        levels.append(CoreLevel(_clean(sysctl.get(name_key)) or f"level {index}", cores))
+    return tuple(levels)
+
+
+def _level_keys(index: int) -> tuple[str, str]:
+    return f"hw.perflevel{index}.name", f"hw.perflevel{index}.physicalcpu"
+
+
+def _generation(chip: str | None) -> str | None:
+    """``M1`` of ``Apple M1 Pro``, ``A18`` of ``Apple A18 Pro``; later numbers alike."""
+    return _found(r"^Apple ([MA][0-9]{1,3})(?=\s|$)", chip or "")
+
+
+def _is_set(sysctl: Mapping[str, str], key: str) -> bool:
+    return sysctl.get(key, "").strip() == "1"
+
+
+# Parsing: Linux
+
+
+def _parse_linux(readings: Readings) -> Host:
+    texts = readings.texts
+    architecture = _architecture(readings.machine)
+    processors = _processors(texts.get("cpuinfo", ""))
+    first = processors[0] if processors else {}
+    chip = _real_chip(first.get("model name"))
+    kilobytes = _whole(
+        _found(r"(?m)^MemTotal:\s*(\d+) kB", texts.get("meminfo", "")), _MOST_BYTES // 1024
+    )
+    return Host(
+        system="Linux",
+        os_version=_distribution(texts.get("os-release", "")),
+        chip=chip,
+        generation=_generation(chip),
+        cpu_cores=_linux_cores(processors, texts.get("smt", "")),
+        memory_bytes=None if kilobytes is None else kilobytes * 1024,
+        # Only x86 says so in its flags; on Arm it is not known.
+        virtual="hypervisor" in first["flags"].split() if "flags" in first else None,
+        machine=architecture,
+        interpreter=architecture,
+    )
+
+
+def _processors(cpuinfo: str) -> list[dict[str, str]]:
+    """The fields of every logical processor in the text of ``/proc/cpuinfo``."""
+    processors: list[dict[str, str]] = []
+    for line in cpuinfo.splitlines():
+        key, colon, value = (part.strip() for part in line.partition(":"))
+        if key == "processor":
+            processors.append({})
+        if colon and processors:
+            processors[-1][key] = value
+    return processors
+
+
+def _linux_cores(processors: Sequence[Mapping[str, str]], smt: str) -> int | None:
+    """Physical cores: the distinct core ids or, where Arm gives none, what ``smt`` allows."""
+    if all("core id" in processor for processor in processors):
+        cores = len({(each.get("physical id"), each["core id"]) for each in processors})
+    elif smt.strip() == "0":
+        cores = len(processors)
+    else:
+        return None
+    return cores if 0 < cores <= _MOST_CORES else None
+
+
+def _distribution(os_release: str) -> str | None:
+    """For example ``Ubuntu 22.04``; a rolling distribution has a name only."""
+    fields = dict(line.partition("=")[::2] for line in os_release.splitlines())
+    parts = (_clean(fields.get(key, "").strip("\"'")) for key in ("NAME", "VERSION_ID"))
+    return " ".join(part for part in parts if part) or None
+
+
+# Parsing: all systems
+
+
+def _real_chip(name: str | None) -> str | None:
+    cleaned = _clean(name)
+    return None if cleaned is None or cleaned.startswith("VirtualApple") else cleaned
+
+
+def _architecture(name: str) -> str:
+    cleaned = _clean(name) or "unknown"
+    return _ARCHITECTURES.get(cleaned.lower(), cleaned)
+
+
+def _clean(text: str | None) -> str | None:
+    """``text`` on one line, printable, not overlong; ``None`` where nothing is left."""
+    printable = "".join(each if each.isprintable() else " " for each in text or "")
+    return " ".join(printable.split())[:_LONGEST_NAME].strip() or None
+
+
+def _found(pattern: str, text: str) -> str | None:
+    match = re.search(pattern, text)
+    return None if match is None else match[1]
+
+
+def _whole(text: str | None, most: int) -> int | None:
+    """The number in ``text`` where it is a whole one from 1 to ``most``."""
+    digits = (text or "").strip()
+    # The length too: int() raises ValueError for thousands of digits.
+    if not re.fullmatch(r"[0-9]{1,20}", digits):
+        return None
+    number = int(digits)
+    return number if 0 < number <= most else None
+
+
+# Describing
+
+
+def _chip_and_figures(host: Host, cores: str) -> str:
+    figures = [cores, _count(host.gpu_cores, "GPU core"), _memory(host.memory_bytes)]
+    known = ", ".join(figure for figure in figures if figure)
+    name = host.chip or host.model or "unknown chip"
+    return f"{name} ({known})" if known else name
+
+
+def _named_cores(host: Host) -> str:
+    levels = " + ".join(f"{level.cores} {level.name}" for level in host.core_levels)
+    return f"{levels} cores" if levels else _count(host.cpu_cores, "core")
+
+
+def _count(number: int | None, noun: str) -> str:
+    return "" if number is None else f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _memory(size: int | None) -> str:
+    if size is None:
+        return ""
+    # As Apple labels it: 16 GB is 16 * 2**30 bytes.
+    return f"{round(size / 2**30)} GB" if size >= 2**30 else f"{round(size / 2**20)} MB"
+
+
+def _system_and_version(host: Host) -> str:
+    name = "unknown system" if host.system == "unknown" else host.system
+    if host.os_version is None:
+        return name
+    return f"{name} ({host.os_version})" if name == "Linux" else f"{name} {host.os_version}"
+
+
+def _architecture_words(host: Host) -> str:
+    if host.translated:
+        return f"{host.interpreter} Python translated by Rosetta on {host.machine}"
+    return "unknown architecture" if host.machine == "unknown" else host.machine
