@@ -1,0 +1,115 @@
+"""The shape of the JSON report, as strict msgspec structs: an unknown field is an error.
+
+Imported only when a report is read, so that msgspec is not loaded by every test run.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec  # noqa: TID253 - this module is imported inside a function
+
+from pytest_applesilicon.records import HealthState, TestOutcome  # noqa: TC001 - read by msgspec
+
+#: A number, or the name of one that JSON does not have.
+Number = float | Literal["nan", "inf", "-inf"]
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of every struct of the file."""
+
+
+class CoreLevelField(_Strict, frozen=True):
+    """See ``records.CoreLevel``."""
+
+    name: str
+    cores: int
+
+
+class HostField(_Strict, frozen=True):
+    """See ``records.Host``."""
+
+    system: str
+    os_version: str | None
+    model: str | None
+    chip: str | None
+    generation: str | None
+    core_levels: list[CoreLevelField]
+    cpu_cores: int | None
+    gpu_cores: int | None
+    memory_bytes: int | None
+    virtual: bool | None
+    machine: str
+    interpreter: str
+    translated: bool
+
+
+class HealthField(_Strict, frozen=True):
+    """See ``records.Health``."""
+
+    device: str
+    framework: str
+    state: HealthState
+    reason: str
+    remedy: str
+    simulated: bool
+
+
+class TargetField(_Strict, frozen=True):
+    """See ``records.Target``."""
+
+    framework: str
+    device: str
+    health: HealthField
+    asked: bool
+
+
+class MeasurementField(_Strict, frozen=True):
+    """See ``records.Measurement``."""
+
+    name: str
+    value: Number
+    unit: str
+
+
+class TimingField(_Strict, frozen=True):
+    """See ``records.Timing``."""
+
+    group: str
+    median_s: Number
+    min_s: Number
+    iqr_s: Number
+    rounds: int
+    iterations: int
+
+
+class RecordField(_Strict, frozen=True):
+    """See ``records.Record``."""
+
+    test_id: str
+    nodeid: str
+    outcome: TestOutcome
+    framework: str | None
+    device: str | None
+    simulated: bool
+    duration_s: Number
+    reason: str
+    measurements: list[MeasurementField]
+    timing: TimingField | None
+    own_device: bool
+
+
+class Document(_Strict, frozen=True):
+    """The whole file."""
+
+    schema_version: int
+    applesilicon_version: str
+    simulated: bool
+    created: str
+    host: HostField
+    targets: list[TargetField]
+    settings: dict[str, str]
+    versions: dict[str, str]
+    notes: list[str]
+    exit_status: int | None
+    records: list[RecordField]

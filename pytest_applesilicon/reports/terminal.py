@@ -1,0 +1,164 @@
+"""A report as lines of text for a terminal: what ran where, what was measured."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from pytest_applesilicon.records import RAN, SIMULATED_NOTICE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pytest_applesilicon.records import Record, Report, RunFacts, Target
+
+_OUTCOMES = ("passed", "failed", "error", "crashed", "hung", "xfailed", "xpassed", "skipped")
+
+#: In characters: no terminal is narrower, and no name is cut to less.
+_LEAST_WIDTH = 20
+_LEAST_NAME = 12
+
+_GAP = "  "
+
+
+def header(facts: RunFacts, host_line: str, width: int) -> list[str]:
+    """The lines above a run: settings, host, devices and notes."""
+    settings = "; ".join(f"{name} {value}" for name, value in facts.settings.items())
+    lines = [
+        f"applesilicon {facts.version}: {settings}",
+        f"host: {host_line}",
+        *(f"device: {_describe(target, facts.versions)}" for target in facts.targets),
+        *facts.notes,
+    ]
+    if facts.simulated:
+        lines.append(SIMULATED_NOTICE)
+    return [part for line in lines for part in wrap(line, width)]
+
+
+def _describe(target: Target, versions: dict[str, str]) -> str:
+    framework = f"{target.framework} {versions.get(target.framework, '')}".rstrip()
+    found = target.health
+    remedy = f" (remedy: {found.remedy})" if found.remedy else ""
+    return f"{target.device}, {framework}: {found.state}, {found.reason}{remedy}"
+
+
+def summary(report: Report, width: int) -> list[str]:
+    """The lines below a run; ``[]`` where no test of ours was run."""
+    records = report.records
+    if not records:
+        return []
+    width = max(width, _LEAST_WIDTH)
+    lines = _outcome_table(records, width)
+    measured = _measurement_table(records, width)
+    if measured:
+        lines += ["", *measured]
+    if report.facts.simulated:
+        lines += ["", *wrap(SIMULATED_NOTICE, width)]
+    return lines
+
+
+def _outcome_table(records: Sequence[Record], width: int) -> list[str]:
+    """Outcomes counted by framework and device, with the columns that are not all zero.
+
+    One sentence for each device where the table is too wide.
+    """
+    places = dict.fromkeys((record.framework, record.device) for record in records)
+    counts: dict[tuple[str | None, str | None], Counter[str]] = {
+        place: Counter(one.outcome for one in records if (one.framework, one.device) == place)
+        for place in places
+    }
+    shown = [name for name in _OUTCOMES if any(count[name] for count in counts.values())]
+    rows = [["device", "framework", "tests", *shown]]
+    for (framework, device), count in counts.items():
+        figures = [str(count[name]) for name in shown]
+        rows.append([device or "none", framework or "", str(sum(count.values())), *figures])
+    lines = columns(rows, left=2)
+    if max(map(len, lines)) <= width:
+        return lines
+    return [part for row in rows[1:] for part in wrap(_sentence(rows[0], row), width)]
+
+
+def _sentence(titles: Sequence[str], row: Sequence[str]) -> str:
+    counts = (f"{count} {title}" for title, count in zip(titles[2:], row[2:], strict=True))
+    return f"{' '.join(row[:2]).rstrip()}: {', '.join(counts)}"
+
+
+def _measurement_table(records: Sequence[Record], width: int) -> list[str]:
+    """Every measurement, as many devices side by side as fit, in the order the tests ran."""
+    values: dict[str, dict[str, str]] = {}
+    devices: dict[str, None] = {}
+    several = len({record.framework for record in records if record.measurements}) > 1
+    for record in records:
+        place = record.device or "-"
+        if several and record.framework:
+            place = f"{record.framework} {place}"
+        for one in record.measurements:
+            devices[place] = None
+            values.setdefault(one.name, {})[place] = figure(one.value, one.unit)
+    if not values:
+        return []
+    figures = [[place, *(row.get(place, "-") for row in values.values())] for place in devices]
+    lines: list[str] = []
+    for group in _groups(figures, width - _LEAST_NAME):
+        room = width - sum(_size(column) for column in group)
+        names = [shorten(name, room) for name in ("measured", *values)]
+        lines += [""] * bool(lines)
+        lines += columns(list(zip(names, *group, strict=True)), left=1)
+    return lines
+
+
+def _groups(figures: Sequence[Sequence[str]], room: int) -> list[list[list[str]]]:
+    """The columns in groups that fit into ``room``; a cell too long for that is shortened."""
+    groups: list[list[list[str]]] = [[]]
+    for cells in figures:
+        column = [shorten(cell, room - len(_GAP)) for cell in cells]
+        if groups[-1] and sum(map(_size, [*groups[-1], column])) > room:
+            groups.append([])
+        groups[-1].append(column)
+    return groups
+
+
+def _size(column: Sequence[str]) -> int:
+    return max(map(len, column)) + len(_GAP)
+
+
+def figure(value: float, unit: str) -> str:
+    """A number to four significant digits, with its unit."""
+    text = f"{value:.4g}" if abs(value) < 1e5 else f"{value:.3e}"
+    return f"{text} {unit}".rstrip()
+
+
+def columns(rows: Sequence[Sequence[str]], *, left: int) -> list[str]:
+    """Rows as aligned lines; the first ``left`` columns to the left, the others to the right."""
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(size) if at < left else cell.rjust(size)
+            for at, (cell, size) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append(_GAP.join(cells).rstrip())
+    return lines
+
+
+def shorten(text: str, width: int) -> str:
+    """The text, or its beginning with an ellipsis, in at most ``width`` characters."""
+    return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def wrap(line: str, width: int) -> list[str]:
+    """The line broken at spaces, or inside a word that is too long, continued with an indent."""
+    return textwrap.wrap(
+        line, max(width, _LEAST_WIDTH), subsequent_indent="  ", break_on_hyphens=False
+    ) or [""]
+
+
+def never_ran(targets: Iterable[Target], records: Sequence[Record]) -> list[Target]:
+    """The targets that were asked for by name and on which no test was carried out."""
+    ran = {(one.framework, one.device) for one in records if one.outcome in RAN}
+    return [
+        target
+        for target in targets
+        if target.asked and (target.framework, target.device) not in ran
+    ]
