@@ -1,0 +1,111 @@
+"""The fixtures, a few lines each; what they do stands in the core."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_applesilicon.data.mnist import Mnist
+    from pytest_applesilicon.frameworks.base import Framework
+    from pytest_applesilicon.options import Settings
+    from pytest_applesilicon.records import Health, Host, Target
+
+
+@dataclass(frozen=True)
+class AppleSilicon:
+    """What a test may ask about where it runs, and where it leaves what it measured."""
+
+    host: Host
+    health: Health
+    """Of the device of this test."""
+    framework: Framework
+    settings: Settings
+    spec: str
+    """The device spec of this test, for example ``mps``."""
+    _item: pytest.Item
+
+    def measure(self, name: str, value: float, unit: str = "") -> None:
+        """Leave a figure for the report: an accuracy, a rate, a loss.
+
+        Raises:
+            TypeError: ``value`` is not a number, or ``name`` or ``unit`` not a text.
+        """
+        from pytest_applesilicon.recorder import MEASUREMENTS
+        from pytest_applesilicon.records import Measurement
+
+        if not isinstance(name, str) or not isinstance(unit, str):
+            raise TypeError(f"measure({name!r}, unit={unit!r}): name and unit are texts")
+        self._item.stash.setdefault(MEASUREMENTS, []).append(Measurement(name, float(value), unit))
+
+    def synchronize(self) -> None:
+        """Wait until everything started on the device of this test is finished."""
+        self.framework.synchronize(self.spec)
+
+
+class AssertSame(Protocol):
+    """The type of the ``assert_same`` fixture."""
+
+    def __call__(self, actual: Any, expected: Any) -> None: ...
+
+
+@pytest.fixture(scope="session")
+def applesilicon_device(request: pytest.FixtureRequest) -> Target:
+    """The target of this test: framework, device spec and health."""
+    from pytest_applesilicon.selection import selection_of
+
+    target: Target = getattr(request, "param", None) or selection_of(request.config).targets[0]
+    return target
+
+
+@pytest.fixture(scope="session")
+def device(applesilicon_device: Target) -> Any:
+    """The device to test on, as the framework takes it: ``torch.device("mps")``, ..."""
+    from pytest_applesilicon import frameworks
+
+    return frameworks.load(applesilicon_device.framework).device(applesilicon_device.device)
+
+
+@pytest.fixture
+def applesilicon(request: pytest.FixtureRequest) -> AppleSilicon:
+    """Host, health, framework and settings; ``measure`` leaves a figure for the report."""
+    from pytest_applesilicon import frameworks
+    from pytest_applesilicon.options import SETTINGS
+    from pytest_applesilicon.selection import selection_of
+
+    target: Target = request.getfixturevalue("applesilicon_device")
+    return AppleSilicon(
+        host=selection_of(request.config).host,
+        health=target.health,
+        framework=frameworks.load(target.framework),
+        settings=request.config.stash[SETTINGS],
+        spec=target.device,
+        _item=request.node,
+    )
+
+
+@pytest.fixture
+def assert_same(request: pytest.FixtureRequest) -> AssertSame:
+    """Fail unless two values are exactly the same; arrays of the first must be on the device."""
+    from pytest_applesilicon.agreement import comparison
+
+    target: Target | None = None
+    if "applesilicon_device" in request.fixturenames:
+        target = request.getfixturevalue("applesilicon_device")
+
+    def same(actual: Any, expected: Any) -> None:
+        __tracebackhide__ = True
+        comparison.assert_same(actual, expected, device=target.device if target else None)
+
+    return same
+
+
+@pytest.fixture(scope="session")
+def mnist(request: pytest.FixtureRequest) -> Mnist:
+    """MNIST as NumPy arrays: what --mnist names, a cache, or the shipped subset."""
+    from pytest_applesilicon.data import mnist as digits
+    from pytest_applesilicon.options import SETTINGS
+
+    return digits.load(digits.find(request.config.stash[SETTINGS].mnist))

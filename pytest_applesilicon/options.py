@@ -1,0 +1,375 @@
+"""Every option, ini key and marker as data, and the frozen ``Settings`` made from them.
+
+An option has one true name, ``--applesilicon-<name>``, and one ini key,
+``applesilicon_<name>``. The short spelling (``--device``) is a convenience: it is added after
+every other plugin and conftest.py has declared its own, and only if nobody else wants it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FRAMEWORKS = ("torch", "tensorflow", "mlx", "jax", "numpy")
+ARCHITECTURES = ("any", "native", "arm64", "x86_64")
+DEVICES = ("auto", "cpu", "mps", "cuda", "cuda:N")
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: on the command line, in the ini file and in the header."""
+
+    name: str
+    default: str
+    metavar: str
+    help: str
+    short: str | None = None
+    choices: tuple[str, ...] = ()
+    """Accepted values, where they are few enough to list."""
+
+    @property
+    def true_name(self) -> str:
+        return "--applesilicon-" + self.name
+
+    @property
+    def dest(self) -> str:
+        return "applesilicon_" + self.name.replace("-", "_")
+
+    @property
+    def spelling(self) -> str:
+        """The name a message uses: the short one where there is one."""
+        return self.short or self.true_name
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        "device",
+        "auto",
+        "SPEC[,SPEC]",
+        "Device to test on: auto, cpu, mps, cuda, cuda:N; a comma list runs each test on each. "
+        "auto takes the best one that works: mps, then cuda, then cpu",
+        short="--device",
+    ),
+    Option(
+        "arch",
+        "any",
+        "ARCH",
+        "Architecture the interpreter must have: any, native (not translated by Rosetta), "
+        "arm64 or x86_64",
+        short="--arch",
+        choices=ARCHITECTURES,
+    ),
+    Option(
+        "framework",
+        "",
+        "NAME[,NAME]",
+        "Framework to test: torch, tensorflow, mlx, jax or numpy; the default is the first "
+        "of these that is installed",
+        short="--framework",
+    ),
+    Option(
+        "device-missing",
+        "error",
+        "error|skip",
+        "What to do when a requested device is absent or unusable: stop with exit status 4, "
+        "or skip its tests",
+        short="--device-missing",
+        choices=("error", "skip"),
+    ),
+    Option(
+        "mps-fallback",
+        "error",
+        "error|allow",
+        "Whether torch may run an operator that MPS lacks on the CPU "
+        "(sets PYTORCH_ENABLE_MPS_FALLBACK before torch is imported)",
+        short="--mps-fallback",
+        choices=("error", "allow"),
+    ),
+    Option(
+        "size",
+        "quick",
+        "quick|full",
+        "Size of the bundled suites; published figures are compared only at full",
+        short="--size",
+        choices=("quick", "full"),
+    ),
+    Option("seed", "0", "N", "Seed the bundled suites draw from", short="--seed"),
+    Option(
+        "mnist",
+        "",
+        "PATH",
+        "MNIST to train on: an .npz file or a folder of idx files; the default is a cache of "
+        "Keras or torchvision, then the shipped subset",
+        short="--mnist",
+    ),
+    Option("report", "", "PATH", "Write the JSON report here"),
+)
+
+MARKERS: dict[str, str] = {
+    "requires_mps(framework=, min_macos=, min_torch=, min_memory_gb=, dtype=, physical=)": (
+        "run only where the device of the test is mps and every condition holds; "
+        "physical=True refuses a virtual machine and a simulated device"
+    ),
+    "native_only": "skip where this interpreter is translated by Rosetta",
+    "skip_on_device(spec, reason=)": "skip on the devices that the spec names",
+    "xfail_on_device(spec, raises=, reason=, strict=True)": (
+        "expect to fail on the devices that the spec names"
+    ),
+    "no_fallback": "fail if an operator of this test ran on the CPU instead of MPS",
+    "frameworks(name, ...)": "the frameworks this test is written for",
+}
+
+
+#: The names alone, to find a marker of ours quickly.
+MARKER_NAMES = frozenset(marker.partition("(")[0] for marker in MARKERS)
+
+
+#: An option, ini key or marker has a value that is not accepted: pytest ends with status 4.
+OptionError = pytest.UsageError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was asked of this run."""
+
+    devices: tuple[str, ...]
+    arch: str
+    frameworks: tuple[str, ...]
+    """Empty: the first one installed."""
+    device_missing: str
+    mps_fallback: str
+    size: str
+    seed: int
+    mnist: str | None
+    report: Path | None
+    explicit: frozenset[str]
+    """Names of the options that the command line or the ini file gave."""
+
+    @property
+    def active(self) -> bool:
+        """Whether anything was asked of this plugin."""
+        return bool(self.explicit)
+
+    def as_text(self) -> dict[str, str]:
+        """Every setting by option name, as the header and the report show it."""
+        return {
+            "device": ",".join(self.devices),
+            "arch": self.arch,
+            "framework": ",".join(self.frameworks) or "first installed",
+            "device-missing": self.device_missing,
+            "mps-fallback": self.mps_fallback,
+            "size": self.size,
+            "seed": str(self.seed),
+            "mnist": self.mnist or "found",
+        }
+
+    @classmethod
+    def from_pytest(cls, config: pytest.Config) -> Settings:
+        """The settings of a run; the command line wins over the ini file.
+
+        Raises:
+            OptionError: a value is not accepted.
+        """
+        values: dict[str, str] = {}
+        origins: dict[str, str] = {}
+        for option in OPTIONS:
+            given = config.getoption(option.dest, None)
+            ini = config.getini(option.dest)
+            if given is not None:
+                values[option.name], origins[option.name] = given, option.spelling
+            elif ini:
+                values[option.name] = ini
+                origins[option.name] = f"ini key {option.dest}"
+            else:
+                values[option.name], origins[option.name] = option.default, option.spelling
+        explicit = frozenset(
+            option.name
+            for option in OPTIONS
+            if config.getoption(option.dest, None) is not None or config.getini(option.dest)
+        )
+        return parse_settings(values, origins, explicit, config.invocation_params.dir)
+
+
+def parse_settings(
+    values: dict[str, str], origins: dict[str, str], explicit: frozenset[str], folder: Path
+) -> Settings:
+    """Settings from raw text; paths are relative to ``folder``.
+
+    Raises:
+        OptionError: naming the option or ini key, the value and what is accepted.
+    """
+    for option in OPTIONS:
+        if option.choices and values[option.name] not in option.choices:
+            raise _refused(origins[option.name], values[option.name], option.choices)
+    mnist, report = (
+        _parse_path(values[name], origins[name], folder) for name in ("mnist", "report")
+    )
+    return Settings(
+        devices=parse_devices(values["device"], origins["device"]),
+        arch=values["arch"],
+        frameworks=_parse_frameworks(values["framework"], origins["framework"]),
+        device_missing=values["device-missing"],
+        mps_fallback=values["mps-fallback"],
+        size=values["size"],
+        seed=_parse_seed(values["seed"], origins["seed"]),
+        mnist=str(mnist) if mnist else None,
+        report=report,
+        explicit=explicit,
+    )
+
+
+def parse_devices(text: str, origin: str) -> tuple[str, ...]:
+    """Device specs from a comma list, each once, in the order given.
+
+    Raises:
+        OptionError: a spec is not known.
+    """
+    specs = [spec.strip() for spec in text.split(",")]
+    for spec in specs:
+        if spec not in DEVICES[:-1] and not re.fullmatch(r"cuda:[0-9]+", spec):
+            raise _refused(origin, spec, DEVICES, "a device or a comma list of devices")
+    return tuple(dict.fromkeys(specs))
+
+
+def _parse_frameworks(text: str, origin: str) -> tuple[str, ...]:
+    names = [name.strip() for name in text.split(",")] if text else []
+    for name in names:
+        if name not in FRAMEWORKS:
+            raise _refused(origin, name, FRAMEWORKS)
+    return tuple(dict.fromkeys(names))
+
+
+def _parse_seed(text: str, origin: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise OptionError(
+            f"{origin}: {text!r} is not accepted; give a whole number from 0 to 999999999"
+        )
+    return int(text)
+
+
+def _parse_path(text: str, origin: str, folder: Path) -> Path | None:
+    try:
+        return folder / Path(text).expanduser() if text else None
+    except RuntimeError:
+        user = Path(text).parts[0]
+        raise OptionError(
+            f"{origin}: {text!r} is not accepted; the home folder of {user} is not known"
+        ) from None
+
+
+def _refused(origin: str, value: str, choices: Sequence[str], what: str = "one of") -> OptionError:
+    return OptionError(f"{origin}: {value!r} is not accepted; give {what}: {', '.join(choices)}")
+
+
+#: The settings of a run, put there when the session starts.
+SETTINGS = pytest.StashKey[Settings]()
+
+
+def declare(parser: pytest.Parser) -> None:
+    """Declare the true names and the ini keys."""
+    group = parser.getgroup("applesilicon", "Apple silicon (pytest-applesilicon)")
+    for option in OPTIONS:
+        also = f" (short: {option.short})" if option.short else ""
+        group.addoption(
+            option.true_name,
+            dest=option.dest,
+            metavar=option.metavar,
+            default=None,
+            help=option.help + also,
+        )
+        parser.addini(option.dest, option.help, default="")
+
+
+def declare_short(parser: pytest.Parser) -> tuple[str, ...]:
+    """Declare the short spellings that nobody else has; returns those that somebody has.
+
+    Must be called when every plugin and every initial conftest.py has declared its options.
+    The parser is asked what it makes of each spelling, because pytest before 9 reports two
+    definitions of one option only when it parses, when ours can no longer be withdrawn.
+    """
+    short = [option for option in OPTIONS if option.short]
+    taken = _taken(parser, [str(option.short) for option in short])
+    group = parser.getgroup("applesilicon")
+    for option in short:
+        if option.short not in taken:
+            group.addoption(
+                str(option.short),
+                dest=option.dest,
+                metavar=option.metavar,
+                default=None,
+                help=f"Short for {option.true_name}",
+            )
+    return taken
+
+
+def _taken(parser: pytest.Parser, names: list[str]) -> tuple[str, ...]:
+    probes = [f"{name}=" for name in names]
+    try:
+        _, unknown = parser.parse_known_and_unknown_args(probes)
+    except (Exception, SystemExit):
+        # Somebody's own type or choices refused the empty value; ask about each alone.
+        if len(names) == 1:
+            return tuple(names)
+        return tuple(name for name in names for _ in _taken(parser, [name]))
+    return tuple(name for name, probe in zip(names, probes, strict=True) if probe not in unknown)
+
+
+def early_fallback(config: pytest.Config, args: Sequence[str]) -> str | None:
+    """What ``--mps-fallback`` will be, before the short spellings are declared.
+
+    conftest.py files are about to be loaded, and one that imports torch fixes torch's
+    fallback for good. ``None`` where nothing is asked of this plugin.
+    """
+    names = {name for option in OPTIONS for name in (option.true_name, option.short)}
+    asked = any(arg.partition("=")[0] in names for arg in args)
+    if not asked and not any(config.getini(option.dest) for option in OPTIONS):
+        return None
+    option = next(option for option in OPTIONS if option.name == "mps-fallback")
+    value = config.getini(option.dest) or option.default
+    for arg, following in zip(args, [*args, ""][1:], strict=True):
+        name, equals, given = arg.partition("=")
+        if name in (option.true_name, option.short):
+            value = given if equals else following
+    return value if value in option.choices else None
+
+
+def describe_taken(config: pytest.Config, taken: Sequence[str]) -> list[str]:
+    """Header lines for the short spellings that belong to somebody else."""
+    plugins = config.pluginmanager.list_name_plugin()
+    return [
+        f"applesilicon: {option.short} belongs to {owner_of(option.short, plugins)}; "
+        f"ours is {option.true_name}"
+        for option in OPTIONS
+        if option.short and option.short in taken
+    ]
+
+
+def owner_of(option: str, plugins: Sequence[tuple[str, Any]]) -> str:
+    """Who declares ``option``: the first of ``plugins`` whose pytest_addoption names it."""
+    for name, plugin in plugins:
+        hook = getattr(plugin, "pytest_addoption", None)
+        code = getattr(getattr(hook, "__wrapped__", hook), "__code__", None)
+        if code is not None and option in _constants(code):
+            file = getattr(plugin, "__file__", None)
+            return file if file and Path(file).name == "conftest.py" else name
+    return "another plugin"
+
+
+def _constants(code: Any) -> set[Any]:
+    found: set[Any] = set()
+    for constant in code.co_consts:
+        found |= _constants(constant) if hasattr(constant, "co_consts") else _flat(constant)
+    return found
+
+
+def _flat(constant: Any) -> set[Any]:
+    if isinstance(constant, (tuple, frozenset)):
+        return {each for item in constant for each in _flat(item)}
+    return {constant}

@@ -1,0 +1,87 @@
+"""The hooks that every run has, and nothing but hooks.
+
+A run that uses nothing of this plugin must not pay for it: at import there are only the
+options and the fixtures. Once something is used, ``running.Run`` is registered, and its hooks
+do the rest.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_applesilicon import options
+from pytest_applesilicon.fixtures import (  # noqa: F401 - pytest finds fixtures by name
+    applesilicon,
+    applesilicon_device,
+    assert_same,
+    device,
+    mnist,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from pytest_applesilicon.running import Run
+
+_SHORT_TAKEN = pytest.StashKey[tuple[str, ...]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    options.declare(parser)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None, None, None]:
+    wanted = options.early_fallback(early_config, args)
+    if wanted is not None:
+        from pytest_applesilicon import fallback
+
+        restore = fallback.switch(wanted)
+        if restore is not None:
+            early_config.add_cleanup(restore)
+    early_config.stash[_SHORT_TAKEN] = ()
+    yield
+    early_config.stash[_SHORT_TAKEN] = options.declare_short(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker, meaning in options.MARKERS.items():
+        config.addinivalue_line("markers", f"{marker}: {meaning}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    config = session.config
+    settings = options.Settings.from_pytest(config)
+    config.stash[options.SETTINGS] = settings
+    # A controller cannot know whether its workers will use the plugin: it collects nothing.
+    if settings.active or config.getoption("dist", default="no") != "no":
+        _run(config).start()
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    taken: tuple[str, ...] = config.stash[_SHORT_TAKEN]
+    return options.describe_taken(config, taken)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "applesilicon_device" in metafunc.fixturenames:
+        _run(metafunc.config).parametrize(metafunc)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    names = options.MARKER_NAMES
+    if any(mark.name in names for item in items for mark in item.iter_markers()):
+        _run(config).apply_markers(items)
+
+
+def _run(config: pytest.Config) -> Run:
+    """The run, registered with its hooks on first use."""
+    from pytest_applesilicon.running import Run
+
+    return Run.of(config)

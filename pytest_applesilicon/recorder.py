@@ -1,0 +1,139 @@
+"""From a test's reports to its record, and from a worker to the controller.
+
+A record crosses as one JSON string under one key of ``user_properties``, on the teardown
+report alone: pytest-xdist cannot carry a NumPy scalar, and properties arrive with two
+reports. The controller takes it off again before JUnit XML is written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_applesilicon.marks import has_own_device, target_of
+from pytest_applesilicon.records import (
+    Measurement,
+    Record,
+    TestOutcome,
+    Timing,
+    record_from_json,
+    to_json,
+)
+from pytest_applesilicon.selection import test_id
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROPERTY = "applesilicon"
+
+#: What a test measured so far, filled by its fixture.
+MEASUREMENTS = pytest.StashKey[list[Measurement]]()
+_RECORD = pytest.StashKey[Record]()
+
+
+class Recorder:
+    """The records of a run, one per test id; a repeated test replaces its record."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, Record] = {}
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        return tuple(self._records.values())
+
+    def add(self, record: Record) -> None:
+        self._records[record.test_id] = record
+
+
+def note(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Take in one of a test's reports; the teardown report leaves with the record on it."""
+    record = item.stash.get(_RECORD, None) or _begin(item)
+    seconds = record.duration_s + report.duration
+    record = dataclasses.replace(record, duration_s=seconds, **_changes(record, report))
+    if report.when == "call":
+        record = dataclasses.replace(record, timing=_timing_of(item))
+    item.stash[_RECORD] = record
+    if report.when == "teardown":
+        measured = item.stash.get(MEASUREMENTS, None) or []
+        record = dataclasses.replace(record, measurements=tuple(measured))
+        report.user_properties.append((PROPERTY, to_json(record)))
+        # A test that is run again begins anew.
+        del item.stash[_RECORD]
+        item.stash[MEASUREMENTS] = []
+
+
+def _begin(item: pytest.Item) -> Record:
+    target = target_of(item)
+    return Record(
+        test_id=test_id(item.nodeid, item.path),
+        nodeid=item.nodeid,
+        outcome="passed",
+        framework=target.framework if target else None,
+        device=target.device if target else None,
+        simulated=target.health.simulated if target else False,
+        own_device=has_own_device(item),
+    )
+
+
+def _changes(record: Record, report: pytest.TestReport) -> dict[str, Any]:
+    outcome = _outcome(report)
+    if outcome == "passed" or record.outcome in ("failed", "error"):
+        return {}
+    return {"outcome": outcome, "reason": _reason(report)}
+
+
+def _outcome(report: pytest.TestReport) -> TestOutcome:
+    if hasattr(report, "wasxfail"):
+        return "xfailed" if report.skipped else "xpassed"
+    if report.failed:
+        return "failed" if report.when == "call" else "error"
+    return "skipped" if report.skipped else "passed"
+
+
+def _reason(report: pytest.TestReport) -> str:
+    """The reason of a skip or an expected failure; the first line of a failure."""
+    if hasattr(report, "wasxfail"):
+        return str(report.wasxfail)
+    if isinstance(report.longrepr, tuple):
+        return str(report.longrepr[2]).removeprefix("Skipped: ")
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = crash.message if crash is not None else str(report.longrepr or "")
+    return text.partition("\n")[0]
+
+
+def _timing_of(item: pytest.Item) -> Timing | None:
+    """What pytest-benchmark measured in this test; ``None`` if it did not, or was disabled."""
+    benchmark = getattr(item, "funcargs", {}).get("benchmark")
+    metadata = getattr(benchmark, "stats", None)
+    if metadata is None:
+        return None
+    stats = metadata.stats
+    return Timing(
+        group=str(metadata.group or ""),
+        median_s=float(stats.median),
+        min_s=float(stats.min),
+        iqr_s=float(stats.iqr),
+        rounds=int(stats.rounds),
+        iterations=int(metadata.iterations),
+    )
+
+
+def take(report: pytest.TestReport) -> Record | None:
+    """Take the record off a report, so that nobody prints it."""
+    kept: list[tuple[str, object]] = []
+    found = None
+    for name, value in report.user_properties:
+        if name == PROPERTY:
+            found = record_from_json(str(value))
+        else:
+            kept.append((name, value))
+    report.user_properties[:] = kept
+    return found
+
+
+def crashed(nodeid: str, root: Path, reason: str) -> Record:
+    """The record of a test whose worker died."""
+    path = root / nodeid.partition("::")[0]
+    return Record(test_id(nodeid, path), nodeid, "crashed", reason=reason)

@@ -1,0 +1,253 @@
+"""One run in which the plugin is used: its hooks, registered on first use."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import shlex
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_applesilicon import __version__, fallback, frameworks, marks, recorder, workers
+from pytest_applesilicon import host as hosts
+from pytest_applesilicon.data import mnist
+from pytest_applesilicon.files import check_writable
+from pytest_applesilicon.options import SETTINGS, OptionError
+from pytest_applesilicon.records import Report, RunFacts
+from pytest_applesilicon.reports import document, terminal
+from pytest_applesilicon.selection import (
+    SELECTION,
+    parametrize,
+    require,
+    require_architecture,
+    selection_of,
+    usable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from pytest_applesilicon.options import Settings
+
+_PLUGIN_NAME = "applesilicon-run"
+
+#: Options under which pytest lists something and runs no test.
+_LISTING = ("collectonly", "showfixtures", "show_fixtures_per_test")
+
+#: How a run ends that was not stopped: its tests passed or failed, or there were none.
+_FINISHED = (
+    pytest.ExitCode.OK,
+    pytest.ExitCode.TESTS_FAILED,
+    pytest.ExitCode.NO_TESTS_COLLECTED,
+)
+
+
+class Run:
+    """The state of one run, and the hooks that need it."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self._config = config
+        self._settings = settings
+        self._recorder = recorder.Recorder()
+        self._usage_errors: dict[str, None] = {}
+        self._header_shown = False
+        self._listing = any(config.getoption(name, default=False) for name in _LISTING)
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> Run:
+        """The run of this config, registered on first use."""
+        found = config.pluginmanager.get_plugin(_PLUGIN_NAME)
+        if found is None:
+            found = cls(config, config.stash[SETTINGS])
+            config.pluginmanager.register(found, _PLUGIN_NAME)
+        assert isinstance(found, cls)  # noqa: S101
+        return found
+
+    def start(self) -> None:
+        """Look at what was asked before anything is collected.
+
+        Raises:
+            OptionError: a device, an architecture or a path cannot be had (exit status 4).
+        """
+        if workers.is_worker(self._config) or not self._settings.active:
+            return
+        if self._settings.report is not None:
+            problem = check_writable(self._settings.report)
+            if problem:
+                raise OptionError(f"--applesilicon-report: {problem}")
+        try:
+            mnist.find(self._settings.mnist)
+        except mnist.MnistError as error:
+            raise OptionError(f"--mnist: {error}") from None
+        selection = selection_of(self._config)
+        if not self._listing:
+            command = f"{shlex.quote(sys.executable)} -m pytest"
+            require_architecture(self._settings.arch, selection.host, command)
+            require(self._settings, selection)
+
+    # collection
+
+    def parametrize(self, metafunc: pytest.Metafunc) -> None:
+        parametrize(metafunc)
+
+    def apply_markers(self, items: list[pytest.Item]) -> None:
+        try:
+            marks.apply_all(items, selection_of(self._config))
+        except OptionError as error:
+            if not workers.is_worker(self._config):
+                raise
+            # In a worker it would be a traceback; the controller ends the run with status 4.
+            workers.report_back(self._config, usage_error=str(error))
+            items.clear()
+
+    # running
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        if marks.ours(item):
+            marks.skip_on_own_device(item, selection_of(self._config))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
+        if item.get_closest_marker("no_fallback") is None:
+            yield
+        else:
+            with fallback.watch() as seen:
+                yield
+            if seen:
+                pytest.fail(f"no_fallback: ran on the CPU instead of MPS: {', '.join(seen)}", False)
+        target = marks.target_of(item)
+        if target is not None and target.device != "cpu":
+            # An error that the device reports late belongs to the test that caused it.
+            frameworks.load(target.framework).synchronize(target.device)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        report = yield
+        if self._settings.active or marks.target_of(item) or marks.ours(item):
+            recorder.note(item, report)
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if workers.is_worker(self._config):
+            return
+        record = recorder.take(report)
+        if record is not None:
+            self._recorder.add(record)
+
+    # pytest-xdist
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        if SELECTION in self._config.stash:
+            workers.send(node, self._config.stash[SELECTION])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        facts = workers.reported(node)
+        if "selection" in facts and SELECTION not in self._config.stash:
+            self._config.stash[SELECTION] = workers.selection_from_json(facts["selection"])
+        if "usage_error" in facts:
+            self._usage_errors[facts["usage_error"]] = None
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
+        reason = str(report.longrepr).partition("\n")[0]
+        self._recorder.add(recorder.crashed(crashitem, self._config.rootpath, reason))
+
+    # the end
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if workers.is_worker(self._config):
+            if SELECTION in self._config.stash:
+                selection = workers.selection_to_json(self._config.stash[SELECTION])
+                workers.report_back(self._config, selection=selection)
+            return
+        if self._usage_errors:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        elif self._vacuous() and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if self._settings.report is not None and not self._listing:
+            facts = dataclasses.replace(self._facts(), exit_status=int(session.exitstatus))
+            document.write(Report(facts, self._recorder.records), self._settings.report)
+
+    def pytest_report_header(self) -> list[str]:
+        self._header_shown = True
+        return self._header() if SELECTION in self._config.stash else []
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        # The device was not asked for, so nobody looked for one before a test needed it.
+        if self._header_shown or SELECTION not in self._config.stash:
+            return []
+        return self._header()
+
+    def _header(self) -> list[str]:
+        facts = self._facts()
+        return terminal.header(facts, hosts.describe(facts.host), self._width())
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter, exitstatus: int
+    ) -> None:
+        for problem in self._usage_errors:
+            terminalreporter.write_line(f"ERROR: {problem}", red=True)
+        if self._listing or SELECTION not in self._config.stash:
+            return
+        lines = terminal.summary(self._report(), self._width())
+        if lines:
+            terminalreporter.section("applesilicon")
+            for line in lines:
+                terminalreporter.write_line(line)
+        if self._settings.report is not None:
+            terminalreporter.write_line(f"\nreport: {self._settings.report}")
+        for line in self._never_ran_lines() if exitstatus in _FINISHED else ():
+            terminalreporter.write_line(line, red=True)
+
+    def _never_ran_lines(self) -> list[str]:
+        never = [target.device for target in self._never_ran()]
+        own = any(record.own_device for record in self._recorder.records)
+        return [
+            f"\nno test ran on {device}, which was asked for by name"
+            + ("; the tests take a device of their project's own" if own else "")
+            for device in never
+        ]
+
+    def _never_ran(self) -> list[Any]:
+        if self._listing or SELECTION not in self._config.stash:
+            return []
+        targets = self._config.stash[SELECTION].targets
+        skipped = self._settings.device_missing == "skip"
+        wanted = [target for target in targets if usable(target.health) or not skipped]
+        return terminal.never_ran(wanted, self._recorder.records)
+
+    def _vacuous(self) -> bool:
+        """Whether a device was asked for by name and no test of ours ran on it."""
+        own = any(record.own_device for record in self._recorder.records)
+        return bool(self._never_ran()) and not own
+
+    def _report(self) -> Report:
+        return Report(self._facts(), self._recorder.records)
+
+    def _facts(self) -> RunFacts:
+        selection = selection_of(self._config)
+        names = {target.framework for target in selection.targets} | {"numpy"}
+        versions = {"python": ".".join(str(part) for part in sys.version_info[:3])}
+        for name in sorted(names):
+            versions |= frameworks.load(name).versions()
+        found = mnist.find(self._settings.mnist)
+        return RunFacts(
+            version=__version__,
+            created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            host=selection.host,
+            targets=selection.targets,
+            settings=self._settings.as_text(),
+            versions=versions,
+            notes=(*selection.notes, f"mnist: {found.describe()}"),
+        )
+
+    def _width(self) -> int:
+        return int(self._config.get_terminal_writer().fullwidth)

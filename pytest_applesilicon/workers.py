@@ -1,0 +1,116 @@
+"""What differs under pytest-xdist.
+
+The controller probes once and hands the result to its workers, so that all of them collect
+the same tests. Where only a worker finds out that a probe is needed, the first of them on a
+machine probes under a lock and the others read what it found: workers that resolved ``auto``
+by themselves could differ, and xdist would abort.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_applesilicon.files import write_whole
+from pytest_applesilicon.records import CoreLevel, Health, Host, Selection, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pytest
+
+_KEY = "applesilicon"
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Whether this process runs tests for a controller."""
+    return hasattr(config, "workerinput")
+
+
+def is_distributed(config: pytest.Config) -> bool:
+    """Whether this process is a controller that hands its tests to workers."""
+    return not is_worker(config) and config.getoption("dist", default="no") != "no"
+
+
+def send(node: Any, selection: Selection) -> None:
+    """Hand the controller's selection to a worker on the same machine."""
+    if getattr(node.gateway.spec, "popen", False):
+        node.workerinput[_KEY] = selection_to_json(selection)
+
+
+def shared(config: pytest.Config, make: Callable[[], Selection]) -> Selection:
+    """The selection that all processes of this run on this machine share."""
+    if not is_worker(config):
+        return make()
+    given = config.workerinput  # type: ignore[attr-defined]  # set by xdist
+    if _KEY in given:
+        return selection_from_json(given[_KEY])
+    file = _folder() / f"{given['testrunuid']}.json"
+    with _locked(file.with_suffix(".lock")):
+        if file.exists():
+            return selection_from_json(file.read_text(encoding="utf-8"))
+        selection = make()
+        write_whole(file, selection_to_json(selection))
+        return selection
+
+
+def _folder() -> Path:
+    """A folder of this user's own: another user's file must not choose our devices.
+
+    Raises:
+        PermissionError: somebody else made a folder of that name, or a link.
+    """
+    user = str(os.getuid()) if hasattr(os, "getuid") else "user"
+    folder = Path(tempfile.gettempdir()) / f"pytest-applesilicon-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or (hasattr(os, "getuid") and folder.stat().st_uid != os.getuid()):
+        raise PermissionError(f"{folder}: belongs to another user or is a link; remove it")
+    return folder
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock that the system releases when the process ends, however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has no MPS: each worker looks for itself
+        yield
+        return
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def report_back(config: pytest.Config, **facts: str) -> None:
+    """Leave facts for the controller, to be read when this worker ends."""
+    if is_worker(config):
+        config.workeroutput.setdefault(_KEY, {}).update(facts)  # type: ignore[attr-defined]
+
+
+def reported(node: Any) -> dict[str, str]:
+    """What a worker that ended left for the controller; empty if it died."""
+    return dict(getattr(node, "workeroutput", {}).get(_KEY, {}))
+
+
+def selection_to_json(selection: Selection) -> str:
+    """The selection as it travels between processes."""
+    return json.dumps(dataclasses.asdict(selection))
+
+
+def selection_from_json(text: str) -> Selection:
+    """The selection that ``selection_to_json`` wrote."""
+    fields = json.loads(text)
+    levels = tuple(CoreLevel(**level) for level in fields["host"].pop("core_levels"))
+    return Selection(
+        Host(**fields["host"], core_levels=levels),
+        tuple(
+            Target(**{**target, "health": Health(**target["health"])})
+            for target in fields["targets"]
+        ),
+        tuple(fields["notes"]),
+    )

@@ -1,0 +1,38 @@
+"""Running pytest on small test suites, with the plugin installed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
+    """Run pytest in a process of its own; NumPy is the framework, so that no test needs more."""
+    # The inner run is no worker of the outer one, and has no options but its own.
+    for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTORCH_ENABLE_MPS_FALLBACK"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run_pytest(*args: str) -> pytest.RunResult:
+        return pytester.runpytest_subprocess("-p", "no:cacheprovider", *args, timeout=120)
+
+    return run_pytest
+
+
+@pytest.fixture
+def numpy_only(pytester: pytest.Pytester) -> None:
+    """An ini file that chooses NumPy."""
+    pytester.makeini("[pytest]\napplesilicon_framework = numpy\n")
+
+
+@pytest.fixture
+def report(pytester: pytest.Pytester):
+    """The JSON report the run left in ``report.json``."""
+
+    def read() -> dict[str, Any]:
+        return json.loads((Path(pytester.path) / "report.json").read_text())
+
+    return read

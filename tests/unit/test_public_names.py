@@ -1,0 +1,94 @@
+"""What is public and stays stable: a change here is a change for every user."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import pytest_applesilicon
+from pytest_applesilicon import fixtures, options
+
+
+def test_public_names_of_the_package():
+    assert set(pytest_applesilicon.__all__) == {
+        "Comparison",
+        "CoreLevel",
+        "Health",
+        "Host",
+        "Measurement",
+        "Record",
+        "Report",
+        "RunFacts",
+        "Target",
+        "Timing",
+        "__version__",
+        "assert_same",
+    }
+
+
+def test_every_public_name_can_be_had():
+    for name in pytest_applesilicon.__all__:
+        assert getattr(pytest_applesilicon, name) is not None
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        pytest_applesilicon.nothing  # noqa: B018
+
+
+def test_options_and_their_short_spellings():
+    assert {option.name: option.short for option in options.OPTIONS} == {
+        "device": "--device",
+        "arch": "--arch",
+        "framework": "--framework",
+        "device-missing": "--device-missing",
+        "mps-fallback": "--mps-fallback",
+        "size": "--size",
+        "seed": "--seed",
+        "mnist": "--mnist",
+        "report": None,
+    }
+
+
+def test_markers():
+    assert set(options.MARKER_NAMES) == {
+        "frameworks",
+        "native_only",
+        "no_fallback",
+        "requires_mps",
+        "skip_on_device",
+        "xfail_on_device",
+    }
+
+
+def test_fixtures():
+    names = {"applesilicon", "applesilicon_device", "assert_same", "device", "mnist"}
+
+    found = {name for name, value in vars(fixtures).items() if _is_fixture(value)}
+
+    assert found == names
+
+
+def _is_fixture(value: object) -> bool:
+    return type(value).__name__ in ("FixtureFunctionDefinition",) or hasattr(
+        value, "_pytestfixturefunction"
+    )
+
+
+def test_every_package_in_the_tree_is_shipped():
+    root = Path(__file__).parents[2]
+    # Python 3.10 has no TOML reader.
+    listed = re.search(r"packages = \[(.*?)\]", (root / "pyproject.toml").read_text(), re.S)
+    assert listed is not None
+    ours = {
+        ".".join(init.parent.relative_to(root).parts)
+        for init in (root / "pytest_applesilicon").rglob("__init__.py")
+    }
+    bundled = {
+        ".".join(("pytest_applesilicon", *init.parent.relative_to(root).parts))
+        for init in (root / "suites").rglob("__init__.py")
+    }
+
+    assert set(re.findall(r'"(.+?)"', listed[1])) == ours | bundled
