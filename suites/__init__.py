@@ -1,0 +1,1 @@
+"""The bundled suites: ``pytest --device=auto --pyargs pytest_applesilicon.suites``."""

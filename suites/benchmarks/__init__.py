@@ -1,0 +1,1 @@
+"""Timings of the workloads that people judge a Mac by."""

@@ -1,0 +1,88 @@
+"""Square matrix products by size and dtype, in TFLOPS."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from .results import leave_rate
+
+if TYPE_CHECKING:
+    from pytest_benchmark.fixture import BenchmarkFixture
+
+    from pytest_applesilicon.fixtures import AppleSilicon
+
+pytestmark = pytest.mark.frameworks("torch", "numpy")
+
+SIZES = {"quick": (256, 512, 1024, 2048), "full": (256, 512, 1024, 2048, 4096, 8192)}
+
+#: The largest float16 product timed on a CPU. Most CPUs have no float16 arithmetic, and one
+#: 2048x2048 product took 43 s on an x86-64 server core with torch 2.13.
+LARGEST_FLOAT16_ON_CPU = 512
+
+#: Relative spacing of each dtype; NumPy does not know bfloat16.
+EPS = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+
+
+@pytest.mark.parametrize("dtype", list(EPS))
+@pytest.mark.parametrize("size", SIZES["full"])
+def test_matmul(
+    size: int, dtype: str, applesilicon: AppleSilicon, device: Any, benchmark: BenchmarkFixture
+) -> None:
+    if size not in SIZES[applesilicon.settings.size]:
+        pytest.skip(f"{size} is run with --size=full")
+    framework, spec = applesilicon.framework, applesilicon.spec
+    if framework.name == "numpy" and dtype != "float32":
+        pytest.skip(f"NumPy multiplies {dtype} without a BLAS")
+    if spec == "cpu" and dtype == "float16" and size > LARGEST_FLOAT16_ON_CPU:
+        pytest.skip(f"float16 on the CPU is timed up to {LARGEST_FLOAT16_ON_CPU}")
+    draw = np.random.default_rng(applesilicon.settings.seed)
+    left, right = (
+        framework.to_device(
+            draw.standard_normal((size, size), dtype=np.float32), spec, framework.dtype(dtype)
+        )
+        for _ in range(2)
+    )
+
+    def multiply() -> Any:
+        product = left @ right
+        framework.synchronize(spec)
+        return product
+
+    product = benchmark.pedantic(multiply, rounds=5, warmup_rounds=2)
+
+    check_kind(framework, product, (size, size), dtype, spec)
+    check_rows(framework, left, right, product, EPS[dtype])
+    leave_rate(applesilicon, benchmark, f"matmul {dtype} {size}", 2 * size**3 / 1e12, "TFLOPS")
+
+
+def check_kind(framework: Any, product: Any, shape: tuple[int, int], dtype: str, spec: str) -> None:
+    """Fail unless the product has the shape, the dtype and the device that are timed."""
+    facts = framework.facts(product)
+    assert (facts.shape, facts.dtype) == (shape, dtype), (
+        f"the product is {facts.dtype} of shape {facts.shape}, not {dtype} of shape {shape}"
+    )
+    assert framework.on_device(facts, spec), f"the product is on {facts.device}, not on {spec}"
+
+
+def check_rows(framework: Any, left: Any, right: Any, product: Any, eps: float) -> None:
+    """Fail unless sample rows of the product are right.
+
+    Each element may be off by 2 * sqrt(k) * eps times the square root of sum (a b)^2, the size
+    that a sum of k products of random sign has. Rounding every partial sum to the dtype makes
+    errors of a standard deviation of eps * sqrt(k / 24) in that unit, a tenth of it (Higham and
+    Mary, A New Approach to Probabilistic Rounding Error Analysis, 2019). The bound that holds
+    for any operands, k * eps * sum |a||b|, lets a bfloat16 product of zeros pass.
+    """
+    size = left.shape[0]
+    rows = [0, 1, size // 2, size - 1]
+    wide = [framework.to_host(values) for values in (left[rows], right, product[rows])]
+    error = np.abs(wide[2] - wide[0] @ wide[1])
+    allowed = 2 * size**0.5 * eps * np.sqrt(wide[0] ** 2 @ wide[1] ** 2)
+    worst = np.unravel_index(int(np.argmax(error / allowed)), error.shape)
+    assert (error <= allowed).all(), (
+        f"row {rows[int(worst[0])]}, column {int(worst[1])} of the product is off by "
+        f"{error[worst]:.3g}, allowed {allowed[worst]:.3g}"
+    )

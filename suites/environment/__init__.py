@@ -1,0 +1,1 @@
+"""Is this the host, the interpreter and the framework that we think it is?"""

@@ -1,0 +1,51 @@
+"""The framework: installed in a version that is supported, set up as asked."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from packaging.requirements import Requirement
+
+from pytest_applesilicon.fallback import in_force
+
+if TYPE_CHECKING:
+    from pytest_applesilicon.fixtures import AppleSilicon
+
+
+def supported(distribution: str) -> list[Requirement]:
+    """What this package says of a distribution, in every extra that holds here."""
+    stated = importlib.metadata.requires("pytest-applesilicon") or []
+    found = [Requirement(line) for line in stated]
+    return [
+        one
+        for one in found
+        if one.name == distribution
+        and any(
+            one.marker is None or one.marker.evaluate({"extra": name})
+            for name in ("", distribution)
+        )
+    ]
+
+
+def test_framework_version_is_supported(applesilicon: AppleSilicon, device: Any) -> None:
+    name = applesilicon.framework.distribution
+    version = importlib.metadata.version(name)
+
+    ranges = [one.specifier for one in supported(name)]
+
+    assert ranges, f"no range is stated for {name}"
+    # A local part such as +cpu names a build, not another release.
+    release = version.partition("+")[0]
+    assert all(release in one for one in ranges), (
+        f"{name} {version} is outside {', '.join(str(one) for one in ranges)}; "
+        f"remedy: pip install '{supported(name)[0].name}{ranges[0]}'"
+    )
+
+
+@pytest.mark.requires_mps(framework="torch")
+def test_fallback_is_as_asked(applesilicon: AppleSilicon, device: Any) -> None:
+    """An operator that runs on the CPU unseen would pass for one that MPS has."""
+    assert in_force(os.environ) == applesilicon.settings.mps_fallback
