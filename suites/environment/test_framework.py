@@ -15,18 +15,15 @@ if TYPE_CHECKING:
     from pytest_applesilicon.fixtures import AppleSilicon
 
 
-def supported(distribution: str) -> list[Requirement]:
-    """What this package says of a distribution, in every extra that holds here."""
+def supported(distribution: str, extra: str) -> list[Requirement]:
+    """What this package says of a distribution, by itself or in an extra, on this machine."""
     stated = importlib.metadata.requires("pytest-applesilicon") or []
     found = [Requirement(line) for line in stated]
     return [
         one
         for one in found
         if one.name == distribution
-        and any(
-            one.marker is None or one.marker.evaluate({"extra": name})
-            for name in ("", distribution)
-        )
+        and any(one.marker is None or one.marker.evaluate({"extra": name}) for name in ("", extra))
     ]
 
 
@@ -34,14 +31,15 @@ def test_framework_version_is_supported(applesilicon: AppleSilicon, device: Any)
     name = applesilicon.framework.distribution
     version = importlib.metadata.version(name)
 
-    ranges = [one.specifier for one in supported(name)]
+    stated = supported(name, applesilicon.framework.name)
+    ranges = [one.specifier for one in stated]
 
     assert ranges, f"no range is stated for {name}"
     # A local part such as +cpu names a build, not another release.
     release = version.partition("+")[0]
-    assert all(release in one for one in ranges), (
+    assert all(one.contains(release, prereleases=True) for one in ranges), (
         f"{name} {version} is outside {', '.join(str(one) for one in ranges)}; "
-        f"remedy: pip install '{supported(name)[0].name}{ranges[0]}'"
+        f"remedy: pip install '{name}{ranges[0]}'"
     )
 
 

@@ -1,0 +1,40 @@
+"""The process that runs the suites under one fault after the other.
+
+Imports neither torch nor the plugin before the first run: what is set here must hold for both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from faults import VARIABLE
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from pathlib import Path
+
+
+def serve(pipe: Connection) -> None:
+    """Answer each fault, folder and list of arguments with exit status and output of pytest."""
+    # Nothing of the run that started this process, such as its xdist worker, is handed on.
+    for name in [name for name in os.environ if name.startswith("PYTEST_")]:
+        del os.environ[name]
+    # Where several runs share the cores, threads of one wait long for each other.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with contextlib.suppress(EOFError):
+        while True:
+            pipe.send(run(*pipe.recv()))
+
+
+def run(fault: str, cwd: Path, args: list[str]) -> tuple[int, str]:
+    """The exit status and the output of pytest in a folder, under a fault if one is named."""
+    os.environ[VARIABLE] = fault
+    os.chdir(cwd)
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        status = pytest.main(args)
+    return int(status), output.getvalue()
