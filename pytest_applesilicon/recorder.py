@@ -100,6 +100,12 @@ def _reason(report: pytest.TestReport) -> str:
         return str(report.longrepr[2]).removeprefix("Skipped: ")
     crash = getattr(report.longrepr, "reprcrash", None)
     text = crash.message if crash is not None else str(report.longrepr or "")
+    # The messages of numpy.testing begin with an empty line.
+    kind, colon, rest = text.partition("\n")[0].partition(": ")
+    if colon and not rest.strip():
+        return (
+            f"{kind}: {next((line.strip() for line in text.splitlines()[1:] if line.strip()), '')}"
+        )
     return text.partition("\n")[0]
 
 
@@ -107,7 +113,7 @@ def _timing_of(item: pytest.Item) -> Timing | None:
     """What pytest-benchmark measured in this test; ``None`` if it did not, or was disabled."""
     benchmark = getattr(item, "funcargs", {}).get("benchmark")
     metadata = getattr(benchmark, "stats", None)
-    if metadata is None:
+    if metadata is None or not metadata.stats.data:  # the first call may have failed
         return None
     stats = metadata.stats
     return Timing(

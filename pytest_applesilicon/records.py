@@ -81,6 +81,11 @@ class Health:
     """What to do, as an exact command where there is one; empty when nothing is wrong."""
     simulated: bool = False
 
+    @property
+    def phrase(self) -> str:
+        """The state as the end of a sentence: ``is absent``, ``miscomputes``."""
+        return self.state if self.state == "miscomputes" else f"is {self.state}"
+
 
 @dataclass(frozen=True)
 class Comparison:

@@ -59,7 +59,7 @@ def _best(name: str, host: Host, probe: Probe) -> tuple[Health, str]:
         found = probe(name, spec, host)
         if found.state == "ok":
             break
-        refused.append(f"{spec} is {found.state}: {found.reason}")
+        refused.append(f"{spec} {found.phrase}: {found.reason}")
     assert found is not None  # noqa: S101 - _BEST_FIRST is not empty
     because = "; ".join(refused) or "it is the best there is"
     return found, f"auto chose {found.device} for {name} ({because})"
@@ -77,7 +77,7 @@ def require(settings: Settings, selection: Selection) -> None:
         if not usable(target.health):
             found = target.health
             raise OptionError(
-                f"device {target.device} is {found.state} for {target.framework}: {found.reason}\n"
+                f"device {target.device} {found.phrase} for {target.framework}: {found.reason}\n"
                 f"  remedy: {found.remedy}\n"
                 "  to skip its tests instead: --device-missing=skip"
             )
@@ -179,7 +179,7 @@ def _marks(target: Target) -> list[pytest.MarkDecorator]:
     found = target.health
     if usable(found):
         return []
-    reason = f"{target.device} is {found.state} for {target.framework}: {found.reason}"
+    reason = f"{target.device} {found.phrase} for {target.framework}: {found.reason}"
     return [pytest.mark.skip(reason=reason)]
 
 

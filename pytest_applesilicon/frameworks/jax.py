@@ -105,9 +105,8 @@ class JaxAdapter:
             found = jnp.dtype(kind)
         except TypeError:
             return None
-        return (
-            found if found.kind != "O" and jax.dtypes.canonicalize_dtype(found) == found else None
-        )
+        is_held = found.kind != "O" and jax.dtypes.canonicalize_dtype(found) == found
+        return found if is_held else None
 
     def to_device(self, value: Any, spec: str, dtype: Any = None) -> Any:
         """An array, or nested lists, on the device.

@@ -16,8 +16,11 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
     for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTORCH_ENABLE_MPS_FALLBACK"):
         monkeypatch.delenv(name, raising=False)
 
-    def run_pytest(*args: str) -> pytest.RunResult:
-        return pytester.runpytest_subprocess("-p", "no:cacheprovider", *args, timeout=120)
+    def run_pytest(*args: str, beside: str = "") -> pytest.RunResult:
+        # pytest-playwright wants --device too; it takes part only in the test of that.
+        others = [] if beside == "playwright" else ["-p", "no:playwright"]
+        always = ["-p", "no:cacheprovider", *others]
+        return pytester.runpytest_subprocess(*always, *args, timeout=120)
 
     return run_pytest
 

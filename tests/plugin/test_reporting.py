@@ -212,3 +212,22 @@ def test_interrupted_run_says_so_in_its_report(pytester, run, report):
     assert result.ret == 2
     assert report()["exit_status"] == 2
     assert outcomes(report()) == {"test_one[cpu]": "passed"}
+
+
+def test_benchmark_that_fails_at_its_first_call_is_a_failed_test(pytester, run, report):
+    pytester.makepyfile("def test_one(device, benchmark):\n    benchmark(lambda: 1 / 0)\n")
+
+    result = run("--device=cpu", "--applesilicon-report=report.json")
+
+    assert result.ret == 1
+    assert outcomes(report()) == {"test_one[cpu]": "failed"}
+
+
+def test_reason_of_a_failure_is_its_first_line_that_says_something(pytester, run, report):
+    pytester.makepyfile(
+        "import numpy as np\ndef test_one(device):\n    np.testing.assert_array_equal([1], [2])\n"
+    )
+
+    run("--device=cpu", "--applesilicon-report=report.json")
+
+    assert report()["records"][0]["reason"] == "AssertionError: Arrays are not equal"

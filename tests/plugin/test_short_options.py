@@ -107,7 +107,7 @@ def test_pytest_playwright_keeps_its_device(pytester, run):
         "    assert applesilicon.spec == 'cpu'\n"
     )
 
-    result = run("--device=iPhone 13", "--applesilicon-device=auto")
+    result = run("--device=iPhone 13", "--applesilicon-device=auto", beside="playwright")
 
     assert result.ret == 0
     result.stdout.fnmatch_lines(["applesilicon: --device belongs to *playwright*; ours is *"])

@@ -270,7 +270,7 @@ def test_a_listener_inside_does_not_have_to_know(no_torch: None):
     with (
         warnings.catch_warnings(record=True),
         fallback.watch(),
-        pytest.warns(UserWarning) as inside,
+        pytest.warns(UserWarning, match="aten::a") as inside,
     ):
         warnings.warn(_warning("aten::a"), stacklevel=1)
     assert [str(one.message) for one in inside] == [_warning("aten::a")]

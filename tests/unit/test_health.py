@@ -140,8 +140,9 @@ def test_what_the_child_says_is_kept_and_has_a_remedy(
             ChildResult(
                 -6, _said({"step": "allocate 1 element"}, {"step": "multiply"}), METAL_ASSERTION
             ),
-            "crashed with SIGABRT at: multiply; /AppleInternal/Library/BuildRoots/MPSNDArray.mm:788: "
-            "failed assertion `[MPSNDArray initWithDevice:descriptor:] Error: product of dimension sizes > 2**31'",
+            "crashed with SIGABRT at: multiply; /AppleInternal/Library/BuildRoots/MPSNDArray.mm:"
+            "788: failed assertion `[MPSNDArray initWithDevice:descriptor:] Error: product of "
+            "dimension sizes > 2**31'",
             id="Metal assertion",
         ),
         pytest.param(

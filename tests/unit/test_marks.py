@@ -148,7 +148,11 @@ def test_an_argument_that_is_not_accepted_is_named_with_its_test(mark: pytest.Ma
     [
         (
             "requires_mps",
-            "(*, framework: str | None = None, min_macos: str | None = None, min_torch: str | None = None, min_memory_gb: float | None = None, dtype: object = None, physical: bool = False)",
+            (
+                "(*, framework: str | None = None, min_macos: str | None = None, "
+                "min_torch: str | None = None, min_memory_gb: float | None = None, "
+                "dtype: object = None, physical: bool = False)"
+            ),
         ),
         ("native_only", "()"),
         ("no_fallback", "()"),
