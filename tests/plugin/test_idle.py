@@ -79,6 +79,6 @@ def test_watching_would_notice_all_three(pytester, run):
     run("-p", "watch", "-p", "no:benchmark").assert_outcomes(passed=1)
 
     events = json.loads(pytester.path.joinpath("events.json").read_text())
-    assert events["processes"] == [sys.executable]
+    assert set(events["processes"]) == {sys.executable}
     assert any(name.endswith(".npz") for name in events["files"])
     assert "numpy" in events["modules"]

@@ -36,5 +36,6 @@ def run(fault: str, cwd: Path, args: list[str]) -> tuple[int, str]:
     os.chdir(cwd)
     output = io.StringIO()
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        status = pytest.main(args)
+        # From the second run on, the suites of an editable install are imported already.
+        status = pytest.main([*args, "-W", "ignore::pytest.PytestAssertRewriteWarning"])
     return int(status), output.getvalue()

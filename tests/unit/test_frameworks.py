@@ -324,7 +324,8 @@ def test_values_of_torch_are_widened_within_their_kind(given: str, wide: str, to
 
 @needs_torch
 def test_bfloat16_keeps_its_value_on_the_host(torch: Any):
-    assert TORCH.to_host(torch.tensor(1 / 3, dtype=torch.bfloat16)).item() == 0.333984375
+    tensor = torch.tensor([1 / 3, 2.0**100], dtype=torch.bfloat16)
+    assert TORCH.to_host(tensor).tolist() == [0.333984375, 2.0**100]
 
 
 @needs_torch

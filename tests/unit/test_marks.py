@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import types
 from typing import Any
 
 import pytest
 
 from pytest_applesilicon import marks
 from pytest_applesilicon.options import OptionError
-from pytest_applesilicon.records import Health, Host, Target
+from pytest_applesilicon.records import Health, Host, Selection, Target
 
 GB = 2**30
 MAC = Host(
@@ -391,7 +392,7 @@ def test_other_markers_neither_skip_nor_expect_a_failure(mark: pytest.Mark):
 def test_every_marker_of_a_run_is_validated_before_any_is_applied():
     good = _Item(_mark("skip_on_device", "mps", reason="why"))
     bad = _Item(_mark("native_only", 1))
-    selection = marks.Selection(MAC, (_target(),))
+    selection = Selection(MAC, (_target(),))
     with pytest.raises(OptionError, match="marker native_only"):
         marks.apply_all([good, bad], selection)  # type: ignore[list-item]
     assert good.added == []
@@ -403,8 +404,24 @@ def test_a_device_of_its_own_is_judged_when_the_test_has_it():
     item = _Item(_mark("requires_mps", min_macos="99"))
     item.fixturenames = ["device"]  # type: ignore[attr-defined]
     item.funcargs = {"device": "mps:0"}  # type: ignore[attr-defined]
-    selection = marks.Selection(MAC, (_target("cpu"),))
+    selection = Selection(MAC, (_target("cpu"),))
     marks.apply_all([item], selection)  # type: ignore[list-item]
     assert item.added == []
     with pytest.raises(pytest.skip.Exception, match="needs macOS 99 or newer"):
         marks.skip_on_own_device(item, selection)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("device", "expected"), [("mps:0", ["xfail"]), ("cpu", [])])
+def test_a_failure_is_expected_on_a_device_of_its_own(device: str, expected: list[str]):
+    item = _Item(_mark("xfail_on_device", "mps", reason="why"))
+    item.fixturenames = ["device"]  # type: ignore[attr-defined]
+    item.funcargs = {"device": device}  # type: ignore[attr-defined]
+    marks.skip_on_own_device(item, Selection(MAC, (_target("cpu"),)))  # type: ignore[arg-type]
+    assert [mark.name for mark in item.added] == expected
+
+
+def test_a_test_is_judged_by_the_target_it_was_parametrised_with():
+    item = _Item(_mark("skip_on_device", "cpu", reason="why"))
+    item.callspec = types.SimpleNamespace(params={"applesilicon_device": _target("cpu")})  # type: ignore[attr-defined]
+    marks.apply_all([item], Selection(MAC, (_target("mps"),)))  # type: ignore[list-item]
+    assert [mark.name for mark in item.added] == ["skip"]

@@ -8,6 +8,7 @@ import math
 
 import pytest
 
+from pytest_applesilicon import records
 from pytest_applesilicon.records import (
     RECORD_VERSION,
     Health,
@@ -171,3 +172,27 @@ def test_targets_are_chosen_by_framework_in_the_order_of_the_run(
     targets = (_target("torch", "cpu"), _target("torch", "mps"), _target("numpy", "cpu"))
     found = Selection(Host("Linux"), targets).for_frameworks(names)
     assert [target.framework for target in found] == expected
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [one for one in vars(records).values() if dataclasses.is_dataclass(one)],
+    ids=lambda kind: kind.__name__,
+)
+def test_every_record_is_frozen(kind: type):
+    record = object.__new__(kind)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(record, dataclasses.fields(kind)[0].name, "changed")
+
+
+@pytest.mark.parametrize(
+    ("state", "phrase"),
+    [
+        ("ok", "is ok"),
+        ("absent", "is absent"),
+        ("unusable", "is unusable"),
+        ("miscomputes", "miscomputes"),
+    ],
+)
+def test_a_state_ends_a_sentence(state: str, phrase: str):
+    assert Health("mps", "torch", state, "why").phrase == phrase  # type: ignore[arg-type]

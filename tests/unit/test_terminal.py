@@ -237,6 +237,14 @@ def test_a_long_name_is_cut_with_an_ellipsis_and_its_figure_kept():
     assert "...  98.5 %" in line
 
 
+def test_a_text_is_cut_only_where_it_is_too_long():
+    assert [terminal.shorten("abcdefgh", width) for width in (9, 8, 7)] == [
+        "abcdefgh",
+        "abcdefgh",
+        "abcd...",
+    ]
+
+
 @pytest.mark.parametrize("simulated", [True, False])
 def test_a_simulated_run_says_so_below(simulated: bool):
     lines = _summary(_record(), width=200, simulated=simulated)
