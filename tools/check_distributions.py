@@ -62,7 +62,9 @@ def run_suites(start: list[str], arguments: list[str], folder: Path) -> list[str
     """Run the suites from ``folder``; returns their test ids."""
     report = folder / "report.json"
     options = ["--device=cpu", "-q", "-p", "no:cacheprovider", f"--applesilicon-report={report}"]
-    python("-m", "pytest", *start, *options, *arguments, folder=folder)
+    # -B: pip does not remove the bytecode that pytest writes, and what it leaves behind would
+    # hide parts of the next installation.
+    python("-B", "-m", "pytest", *start, *options, *arguments, folder=folder)
     records = json.loads(report.read_text())["records"]
     return sorted(record["test_id"] for record in records)
 
