@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_applesilicon.agreement.comparison import assert_same
+    from pytest_applesilicon.agreement.functions import assert_agrees, assert_module_agrees
+    from pytest_applesilicon.options import settings_of
     from pytest_applesilicon.records import (
         Comparison,
         CoreLevel,
         Health,
         Host,
         Measurement,
+        OpOutcome,
         Record,
         Report,
         RunFacts,
@@ -26,17 +29,21 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "assert_agrees": "pytest_applesilicon.agreement.functions",
+    "assert_module_agrees": "pytest_applesilicon.agreement.functions",
     "assert_same": "pytest_applesilicon.agreement.comparison",
     "Comparison": "pytest_applesilicon.records",
     "CoreLevel": "pytest_applesilicon.records",
     "Health": "pytest_applesilicon.records",
     "Host": "pytest_applesilicon.records",
     "Measurement": "pytest_applesilicon.records",
+    "OpOutcome": "pytest_applesilicon.records",
     "Record": "pytest_applesilicon.records",
     "Report": "pytest_applesilicon.records",
     "RunFacts": "pytest_applesilicon.records",
     "Target": "pytest_applesilicon.records",
     "Timing": "pytest_applesilicon.records",
+    "settings_of": "pytest_applesilicon.options",
 }
 
 __all__ = [
@@ -45,13 +52,17 @@ __all__ = [
     "Health",
     "Host",
     "Measurement",
+    "OpOutcome",
     "Record",
     "Report",
     "RunFacts",
     "Target",
     "Timing",
     "__version__",
+    "assert_agrees",
+    "assert_module_agrees",
     "assert_same",
+    "settings_of",
 ]
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_applesilicon.data.mnist import Mnist
     from pytest_applesilicon.frameworks.base import Framework
     from pytest_applesilicon.options import Settings
-    from pytest_applesilicon.records import Health, Host, Target
+    from pytest_applesilicon.records import Health, Host, OpOutcome, Target
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,12 @@ class AppleSilicon:
         if not isinstance(name, str) or not isinstance(unit, str):
             raise TypeError(f"measure({name!r}, unit={unit!r}): name and unit are texts")
         self._item.stash.setdefault(MEASUREMENTS, []).append(Measurement(name, float(value), unit))
+
+    def leave_operator(self, outcome: OpOutcome) -> None:
+        """Leave how an operator did, for the coverage table and the report."""
+        from pytest_applesilicon.recorder import OPERATOR
+
+        self._item.stash[OPERATOR] = outcome
 
     def synchronize(self) -> None:
         """Wait until everything started on the device of this test is finished."""
@@ -100,6 +109,34 @@ def assert_same(request: pytest.FixtureRequest) -> AssertSame:
         comparison.assert_same(actual, expected, device=target.device if target else None)
 
     return same
+
+
+@pytest.fixture
+def assert_agrees(applesilicon_device: Target) -> Callable[..., None]:
+    """``assert_agrees(fn, *inputs)``: fn gives on the device what float64 on the host allows.
+
+    With gradients and in every memory layout, unless told otherwise: see
+    ``pytest_applesilicon.assert_agrees``.
+    """
+    from pytest_applesilicon.agreement import functions
+
+    return partial(functions.assert_agrees, device=_torch_device(applesilicon_device))
+
+
+@pytest.fixture
+def assert_module_agrees(applesilicon_device: Target) -> Callable[..., None]:
+    """``assert_module_agrees(module, inputs)``: the same for a module and its parameters."""
+    from pytest_applesilicon.agreement import functions
+
+    return partial(functions.assert_module_agrees, device=_torch_device(applesilicon_device))
+
+
+def _torch_device(target: Target) -> str:
+    if target.framework != "torch":
+        pytest.fail(
+            f"this check is written for torch; the framework of this test is {target.framework}"
+        )
+    return target.device
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 
 FRAMEWORKS = ("torch", "tensorflow", "mlx", "jax", "numpy")
 ARCHITECTURES = ("any", "native", "arm64", "x86_64")
+DTYPES = (
+    "float32",
+    "float16",
+    "bfloat16",
+    "int64",
+    "int32",
+    "int16",
+    "int8",
+    "uint8",
+    "bool",
+    "complex64",
+)
+FAIL_ON = ("wrong", "unsupported", "fallback", "not-run")
 DEVICES = ("auto", "cpu", "mps", "cuda", "cuda:N")
 
 
@@ -109,6 +122,36 @@ OPTIONS: tuple[Option, ...] = (
         "Keras or torchvision, then the shipped subset",
         short="--mnist",
     ),
+    Option(
+        "ops",
+        "",
+        "REGEX",
+        "Operators of suites/ops: those whose name the expression finds; the default is all",
+        short="--ops",
+    ),
+    Option(
+        "dtypes",
+        "",
+        "NAME[,NAME]",
+        "Dtypes of suites/ops: " + ", ".join(DTYPES) + "; the default is all",
+        short="--dtypes",
+    ),
+    Option(
+        "samples",
+        "",
+        "N|all",
+        "Samples per operator, dtype and direction in suites/ops; the default is 2 at "
+        "--size=quick and all at full",
+        short="--samples",
+    ),
+    Option(
+        "fail-on",
+        "wrong",
+        "OUTCOME[,OUTCOME]",
+        "Outcomes of an operator that fail its test: wrong (always), unsupported, fallback, "
+        "not-run",
+        short="--fail-on",
+    ),
     Option("report", "", "PATH", "Write the JSON report here"),
 )
 
@@ -149,6 +192,12 @@ class Settings:
     seed: int
     mnist: str | None
     report: Path | None
+    ops: str
+    """A regular expression; empty for all operators."""
+    dtypes: tuple[str, ...]
+    samples: int | None
+    """Per operator, dtype and direction; ``None`` for all."""
+    fail_on: tuple[str, ...]
     explicit: frozenset[str]
     """Names of the options that the command line or the ini file gave."""
 
@@ -168,6 +217,10 @@ class Settings:
             "size": self.size,
             "seed": str(self.seed),
             "mnist": self.mnist or "found",
+            "ops": self.ops or "all",
+            "dtypes": "all" if self.dtypes == DTYPES else ",".join(self.dtypes),
+            "samples": "all" if self.samples is None else str(self.samples),
+            "fail-on": ",".join(dict.fromkeys(self.fail_on)),
         }
 
     @classmethod
@@ -214,13 +267,17 @@ def parse_settings(
     return Settings(
         devices=parse_devices(values["device"], origins["device"]),
         arch=values["arch"],
-        frameworks=_parse_frameworks(values["framework"], origins["framework"]),
+        frameworks=_parse_names(values["framework"], origins["framework"], FRAMEWORKS),
         device_missing=values["device-missing"],
         mps_fallback=values["mps-fallback"],
         size=values["size"],
         seed=_parse_seed(values["seed"], origins["seed"]),
         mnist=str(mnist) if mnist else None,
         report=report,
+        ops=_parse_expression(values["ops"], origins["ops"]),
+        dtypes=_parse_names(values["dtypes"], origins["dtypes"], DTYPES) or DTYPES,
+        samples=_parse_samples(values["samples"], origins["samples"], values["size"]),
+        fail_on=("wrong", *_parse_names(values["fail-on"], origins["fail-on"], FAIL_ON)),
         explicit=explicit,
     )
 
@@ -238,12 +295,33 @@ def parse_devices(text: str, origin: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(specs))
 
 
-def _parse_frameworks(text: str, origin: str) -> tuple[str, ...]:
+def _parse_names(text: str, origin: str, choices: Sequence[str]) -> tuple[str, ...]:
+    """The names of a comma list, each once; none where the text is empty."""
     names = [name.strip() for name in text.split(",")] if text else []
     for name in names:
-        if name not in FRAMEWORKS:
-            raise _refused(origin, name, FRAMEWORKS)
+        if name not in choices:
+            raise _refused(origin, name, choices)
     return tuple(dict.fromkeys(names))
+
+
+def _parse_expression(text: str, origin: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise OptionError(
+            f"{origin}: {text!r} is not accepted; give a regular expression: {error}"
+        ) from None
+    return text
+
+
+def _parse_samples(text: str, origin: str, size: str) -> int | None:
+    if not text:
+        return 2 if size == "quick" else None
+    if text == "all":
+        return None
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", text):
+        raise OptionError(f"{origin}: {text!r} is not accepted; give all, or a number from 1")
+    return int(text)
 
 
 def _parse_seed(text: str, origin: str) -> int:
@@ -270,6 +348,11 @@ def _refused(origin: str, value: str, choices: Sequence[str], what: str = "one o
 
 #: The settings of a run, put there when the session starts.
 SETTINGS = pytest.StashKey[Settings]()
+
+
+def settings_of(config: pytest.Config) -> Settings:
+    """The settings of a run whose session has started."""
+    return config.stash[SETTINGS]
 
 
 def declare(parser: pytest.Parser) -> None:

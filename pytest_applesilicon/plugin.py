@@ -15,6 +15,8 @@ from pytest_applesilicon import options
 from pytest_applesilicon.fixtures import (  # noqa: F401 - pytest finds fixtures by name
     applesilicon,
     applesilicon_device,
+    assert_agrees,
+    assert_module_agrees,
     assert_same,
     device,
     mnist,

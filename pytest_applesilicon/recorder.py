@@ -15,6 +15,7 @@ import pytest
 from pytest_applesilicon.marks import has_own_device, target_of
 from pytest_applesilicon.records import (
     Measurement,
+    OpOutcome,
     Record,
     TestOutcome,
     Timing,
@@ -30,6 +31,9 @@ PROPERTY = "applesilicon"
 
 #: What a test measured so far, filled by its fixture.
 MEASUREMENTS = pytest.StashKey[list[Measurement]]()
+
+#: How the operator of this test did, left by its fixture.
+OPERATOR = pytest.StashKey[OpOutcome]()
 _RECORD = pytest.StashKey[Record]()
 
 
@@ -57,11 +61,14 @@ def note(item: pytest.Item, report: pytest.TestReport) -> None:
     item.stash[_RECORD] = record
     if report.when == "teardown":
         measured = item.stash.get(MEASUREMENTS, None) or []
-        record = dataclasses.replace(record, measurements=tuple(measured))
+        operator = item.stash.get(OPERATOR, None)
+        record = dataclasses.replace(record, measurements=tuple(measured), operator=operator)
         report.user_properties.append((PROPERTY, to_json(record)))
         # A test that is run again begins anew.
         del item.stash[_RECORD]
         item.stash[MEASUREMENTS] = []
+        if OPERATOR in item.stash:
+            del item.stash[OPERATOR]
 
 
 def _begin(item: pytest.Item) -> Record:

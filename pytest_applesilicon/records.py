@@ -18,6 +18,8 @@ TestOutcome = Literal[
     "passed", "failed", "error", "skipped", "xfailed", "xpassed", "crashed", "hung"
 ]
 
+Outcome = Literal["native", "fallback", "unsupported", "wrong", "crashed", "hung", "not-run"]
+
 #: Outcomes in which the body of the test was carried out on its device.
 RAN: frozenset[str] = frozenset({"passed", "failed", "xfailed", "xpassed", "crashed", "hung"})
 
@@ -126,6 +128,26 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class OpOutcome:
+    """How an operator did on a device, over the samples of one dtype and direction."""
+
+    operator: str
+    category: str
+    dtype: str
+    direction: str
+    """``forward``, ``gradient``, ``inplace`` or ``out``."""
+    outcome: Outcome
+    samples: int = 0
+    reason: str = ""
+    worst_ulp: float = 0.0
+    """Largest error of an element that agrees, in units in the last place of the dtype."""
+    worst_envelope: float = 0.0
+    """The same in units of what is allowed."""
+    needs_same_dtype: int = 0
+    """Samples that agree only thanks to the same-dtype term of the envelope."""
+
+
+@dataclass(frozen=True)
 class Record:
     """One frozen fact about one test."""
 
@@ -143,6 +165,7 @@ class Record:
     timing: Timing | None = None
     own_device: bool = False
     """The test took a ``device`` that is not ours: its project's fixture or parameter."""
+    operator: OpOutcome | None = None
 
 
 @dataclass(frozen=True)
@@ -250,5 +273,13 @@ def record_from_fields(fields: dict[str, Any]) -> Record:
     if timing is not None:
         seconds = {name: float(timing[name]) for name in ("median_s", "min_s", "iqr_s")}
         timing = Timing(**{**timing, **seconds})
-    duration = float(plain.pop("duration_s"))
-    return Record(**plain, duration_s=duration, measurements=measurements, timing=timing)
+    operator = plain.pop("operator")
+    if operator is not None:
+        figures = {name: float(operator[name]) for name in ("worst_ulp", "worst_envelope")}
+        operator = OpOutcome(**{**operator, **figures})
+    return Record(
+        **{**plain, "duration_s": float(plain["duration_s"])},
+        measurements=measurements,
+        timing=timing,
+        operator=operator,
+    )

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec  # noqa: TID253 - this module is imported inside a function
 
-from pytest_applesilicon.records import HealthState, TestOutcome  # noqa: TC001 - read by msgspec
+from pytest_applesilicon.records import HealthState, Outcome, TestOutcome  # noqa: TC001 - read by msgspec
 
 #: A number, or the name of one that JSON does not have.
 Number = float | Literal["nan", "inf", "-inf"]
@@ -83,6 +83,21 @@ class TimingField(_Strict, frozen=True):
     iterations: int
 
 
+class OpOutcomeField(_Strict, frozen=True):
+    """See ``records.OpOutcome``."""
+
+    operator: str
+    category: str
+    dtype: str
+    direction: str
+    outcome: Outcome
+    samples: int
+    reason: str
+    worst_ulp: Number
+    worst_envelope: Number
+    needs_same_dtype: int
+
+
 class RecordField(_Strict, frozen=True):
     """See ``records.Record``."""
 
@@ -97,6 +112,7 @@ class RecordField(_Strict, frozen=True):
     measurements: list[MeasurementField]
     timing: TimingField | None
     own_device: bool
+    operator: OpOutcomeField | None
 
 
 class Document(_Strict, frozen=True):

@@ -7,6 +7,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pytest_applesilicon.records import RAN, SIMULATED_NOTICE
+from pytest_applesilicon.reports import coverage
+from pytest_applesilicon.reports.columns import GAP, columns, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,8 +20,6 @@ _OUTCOMES = ("passed", "failed", "error", "crashed", "hung", "xfailed", "xpassed
 #: In characters: no terminal is narrower, and no name is cut to less.
 _LEAST_WIDTH = 20
 _LEAST_NAME = 12
-
-_GAP = "  "
 
 
 def header(facts: RunFacts, host_line: str, width: int) -> list[str]:
@@ -50,9 +50,8 @@ def summary(report: Report, width: int) -> list[str]:
         return []
     width = max(width, _LEAST_WIDTH)
     lines = _outcome_table(records, width)
-    measured = _measurement_table(records, width)
-    if measured:
-        lines += ["", *measured]
+    for part in (coverage.lines(records, width), _measurement_table(records, width)):
+        lines += ["", *part] if part else []
     if report.facts.simulated:
         lines += ["", *wrap(SIMULATED_NOTICE, width)]
     return lines
@@ -112,7 +111,7 @@ def _groups(figures: Sequence[Sequence[str]], room: int) -> list[list[list[str]]
     """The columns in groups that fit into ``room``; a cell too long for that is shortened."""
     groups: list[list[list[str]]] = [[]]
     for cells in figures:
-        column = [shorten(cell, room - len(_GAP)) for cell in cells]
+        column = [shorten(cell, room - len(GAP)) for cell in cells]
         if groups[-1] and sum(map(_size, [*groups[-1], column])) > room:
             groups.append([])
         groups[-1].append(column)
@@ -120,31 +119,13 @@ def _groups(figures: Sequence[Sequence[str]], room: int) -> list[list[list[str]]
 
 
 def _size(column: Sequence[str]) -> int:
-    return max(map(len, column)) + len(_GAP)
+    return max(map(len, column)) + len(GAP)
 
 
 def figure(value: float, unit: str) -> str:
     """A number to four significant digits, with its unit."""
     text = f"{value:.4g}" if abs(value) < 1e5 else f"{value:.3e}"
     return f"{text} {unit}".rstrip()
-
-
-def columns(rows: Sequence[Sequence[str]], *, left: int) -> list[str]:
-    """Rows as aligned lines; the first ``left`` columns to the left, the others to the right."""
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(size) if at < left else cell.rjust(size)
-            for at, (cell, size) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append(_GAP.join(cells).rstrip())
-    return lines
-
-
-def shorten(text: str, width: int) -> str:
-    """The text, or its beginning with an ellipsis, in at most ``width`` characters."""
-    return text if len(text) <= width else text[: width - 3] + "..."
 
 
 def wrap(line: str, width: int) -> list[str]:

@@ -197,6 +197,10 @@ def test_the_option_names_are_pinned():
         "size": "--size",
         "seed": "--seed",
         "mnist": "--mnist",
+        "ops": "--ops",
+        "dtypes": "--dtypes",
+        "samples": "--samples",
+        "fail-on": "--fail-on",
         "report": None,
     }
 

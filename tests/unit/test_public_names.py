@@ -18,13 +18,17 @@ def test_public_names_of_the_package():
         "Health",
         "Host",
         "Measurement",
+        "OpOutcome",
         "Record",
         "Report",
         "RunFacts",
         "Target",
         "Timing",
         "__version__",
+        "assert_agrees",
+        "assert_module_agrees",
         "assert_same",
+        "settings_of",
     }
 
 
@@ -48,6 +52,10 @@ def test_options_and_their_short_spellings():
         "size": "--size",
         "seed": "--seed",
         "mnist": "--mnist",
+        "ops": "--ops",
+        "dtypes": "--dtypes",
+        "samples": "--samples",
+        "fail-on": "--fail-on",
         "report": None,
     }
 
@@ -64,7 +72,15 @@ def test_markers():
 
 
 def test_fixtures():
-    names = {"applesilicon", "applesilicon_device", "assert_same", "device", "mnist"}
+    names = {
+        "applesilicon",
+        "applesilicon_device",
+        "assert_agrees",
+        "assert_module_agrees",
+        "assert_same",
+        "device",
+        "mnist",
+    }
 
     found = {name for name, value in vars(fixtures).items() if _is_fixture(value)}
 

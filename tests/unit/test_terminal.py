@@ -15,7 +15,7 @@ from pytest_applesilicon.records import (
     RunFacts,
     Target,
 )
-from pytest_applesilicon.reports import terminal
+from pytest_applesilicon.reports import columns, terminal
 
 OUTCOMES = ("passed", "failed", "error", "crashed", "hung", "xfailed", "xpassed", "skipped")
 
@@ -238,7 +238,7 @@ def test_a_long_name_is_cut_with_an_ellipsis_and_its_figure_kept():
 
 
 def test_a_text_is_cut_only_where_it_is_too_long():
-    assert [terminal.shorten("abcdefgh", width) for width in (9, 8, 7)] == [
+    assert [columns.shorten("abcdefgh", width) for width in (9, 8, 7)] == [
         "abcdefgh",
         "abcdefgh",
         "abcd...",
