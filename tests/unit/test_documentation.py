@@ -38,7 +38,10 @@ def test_every_marker_is_in_the_table():
     assert set(options.MARKERS) <= rows
 
 
-@pytest.mark.parametrize("name", ["device", "applesilicon", "assert_same", "mnist"])
+@pytest.mark.parametrize(
+    "name",
+    ["device", "applesilicon", "assert_same", "assert_agrees", "assert_module_agrees", "mnist"],
+)
 def test_every_fixture_for_users_is_in_the_table(name):
     assert hasattr(fixtures, name)
     assert re.search(rf"^\| `{name}[(`]", README, re.M)

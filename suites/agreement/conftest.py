@@ -1,0 +1,67 @@
+"""The parameters of the tests, as --size and --ops choose."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_applesilicon import opinfo, settings_of
+from pytest_applesilicon.agreement.layouts import LAYOUTS
+
+from .share import COMPUTE, operators_of, share
+
+if TYPE_CHECKING:
+    from pytest_applesilicon.options import Settings
+
+
+def layout_cases(settings: Settings) -> list[Any]:
+    names = [operator.name for operator in operators_of(COMPUTE, settings)]
+    return [
+        pytest.param(layout, name, id=f"{layout}-{name}") for layout in LAYOUTS for name in names
+    ]
+
+
+def repeated_cases(settings: Settings) -> list[Any]:
+    return [operator.name for operator in operators_of(COMPUTE, settings)]
+
+
+def edge_cases(settings: Settings) -> list[Any]:
+    return [
+        pytest.param(dtype, operator.name, id=f"{dtype}-{operator.name}")
+        for dtype in ("float32", "float16", "int64")
+        for operator in operators_of(("pointwise",), settings)
+        if dtype in operator.dtypes and operator.kind not in ("random", "metadata")
+    ]
+
+
+def module_cases(settings: Settings) -> list[Any]:
+    return [module.name for module in share(opinfo.modules(), settings)]
+
+
+def optimizer_cases(settings: Settings) -> list[Any]:
+    return [
+        pytest.param(record.name, number, id=f"{record.name}-{number}")
+        for record in opinfo.optimizers()
+        for number in share(range(len(record.configurations)), settings)
+    ]
+
+
+#: What the argument names of a test are parametrised with.
+CASES = {
+    ("layout", "operator"): layout_cases,
+    ("repeated_operator",): repeated_cases,
+    ("edge_dtype", "edge_operator"): edge_cases,
+    ("module_name",): module_cases,
+    ("optimizer", "configuration"): optimizer_cases,
+}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Parametrise last, so that the device comes first in the ids."""
+    for names, cases in CASES.items():
+        if set(names) <= set(metafunc.fixturenames):
+            metafunc.parametrize(
+                names if len(names) > 1 else names[0], cases(settings_of(metafunc.config))
+            )
