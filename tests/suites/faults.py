@@ -42,6 +42,8 @@ class Fault:
     install: Install
     only: str = ""
     """What ``-k`` limits the run to, where the whole files take long."""
+    options: tuple[str, ...] = ()
+    """What else the run is started with. Runs without a fault are given those of all faults."""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -64,6 +66,15 @@ EPOCH = "benchmarks/test_training_epoch.py::test_training_epoch"
 LEARNING = "training/test_learning.py::test_network_learns_digits"
 CURVE = "training/test_loss_curve.py::test_loss_curve_agrees_with_the_cpu"
 SAVING = "training/test_saving.py::test_reloaded_network_predicts_the_same"
+
+FORWARD = "ops/test_operators.py::test_forward"
+GRADIENT = "ops/test_operators.py::test_gradient"
+INPLACE = "ops/test_operators.py::test_inplace"
+OUT = "ops/test_operators.py::test_out"
+
+#: Two operators in one dtype, which have all four directions. All faults of operators use these
+#: options: the tests of a run without a fault are then the same.
+FEW_OPERATORS = ("--ops=^(exp|sub)$", "--dtypes=float32")
 
 #: Two sizes are enough to see a wrong product, and take a second.
 SMALL_SIZES = "cpu-256 or cpu-512"
@@ -279,6 +290,51 @@ def _half_as_float32(multiply: Any, left: Any, right: Any) -> Any:
     if left.dtype == torch.float16:
         return multiply(left.float(), right.float())
     return multiply(left, right)
+
+
+# operators: what a sample gives on the device, before it is judged
+
+
+def results(change: Callable[[Any], Any], *directions: str) -> Install:
+    """Every result of an operator on the device is changed, in these directions or in all."""
+
+    def install(patch: pytest.MonkeyPatch) -> None:
+        from pytest_applesilicon.agreement import operators, oracle
+
+        original = operators._Run._on_device
+
+        def on_device(self: Any, *args: Any) -> Any:
+            found = original(self, *args)
+            if directions and self.direction not in directions:
+                return found
+            return oracle.mapped(found, change)
+
+        patch.setattr(operators._Run, "_on_device", on_device)
+
+    return install
+
+
+def inputs_stay(patch: pytest.MonkeyPatch) -> None:
+    """What an operator works on in place keeps its values."""
+    from pytest_applesilicon.agreement import operators
+
+    original = operators._Run._on_device
+
+    def on_device(self: Any, call: Any, args: Any, kwargs: Any, ran_on_cpu: Any) -> Any:
+        found = original(self, call, args, kwargs, ran_on_cpu)
+        return args[0].clone() if self.direction == "inplace" else found
+
+    patch.setattr(operators._Run, "_on_device", on_device)
+
+
+def _refuse(value: Any) -> Any:
+    raise RuntimeError("command buffer exited with error status")
+
+
+def _last_element_lost(tensor: Any) -> Any:
+    tensor = tensor.clone()
+    tensor.view(-1)[-1] = 0
+    return tensor
 
 
 # training: the faults act on the networks that learn from digits on the device
@@ -627,6 +683,75 @@ FAULTS = (
         {MATMUL: "command buffer exited", EPOCH: "command buffer exited"},
         waiting_fails(every=1),
         only="cpu-256-float32 or test_training_epoch",
+    ),
+    Fault(
+        "operators-in-half",
+        "results of operators are rounded to float16",
+        {FORWARD: "times what is allowed", OUT: "times what is allowed"},
+        results(through("float32", "float16"), "forward", "out"),
+        options=FEW_OPERATORS,
+    ),
+    Fault(
+        "operators-lose-the-last-element",
+        "the last element of each result is lost",
+        {
+            FORWARD: "times what is allowed",
+            GRADIENT: "times what is allowed",
+            INPLACE: "times what is allowed",
+            OUT: "times what is allowed",
+        },
+        results(_last_element_lost),
+        options=FEW_OPERATORS,
+    ),
+    Fault(
+        "gradients-fall-short",
+        "gradients of operators are one percent short",
+        {GRADIENT: "times what is allowed"},
+        results(lambda tensor: tensor * 0.99, "gradient"),
+        options=FEW_OPERATORS,
+    ),
+    Fault(
+        "write-in-place-is-lost",
+        "what an operator writes in place is lost",
+        {INPLACE: "times what is allowed"},
+        inputs_stay,
+        options=FEW_OPERATORS,
+    ),
+    Fault(
+        "out-is-not-written",
+        "an operator does not write into out",
+        {OUT: "times what is allowed"},
+        results(lambda tensor: tensor.clone().fill_(1), "out"),
+        options=FEW_OPERATORS,
+    ),
+    Fault(
+        "operators-widen",
+        "results of operators are float64",
+        {
+            FORWARD: "dtype of result 0 differs: float64, expected float32",
+            INPLACE: "dtype of result 0 differs",
+        },
+        results(lambda tensor: tensor.double(), "forward", "inplace"),
+        options=FEW_OPERATORS,
+    ),
+    Fault(
+        "results-are-elsewhere",
+        "results are on another device",
+        {FORWARD: "the result is on meta, not on cpu", GRADIENT: "the result is on meta"},
+        results(lambda tensor: tensor.to("meta"), "forward", "gradient"),
+        options=FEW_OPERATORS,
+    ),
+    Fault(
+        "operators-raise",
+        "operators raise an error that the CPU does not",
+        {
+            FORWARD: "raised RuntimeError: command buffer exited",
+            GRADIENT: "raised RuntimeError: command buffer exited",
+            INPLACE: "raised RuntimeError: command buffer exited",
+            OUT: "raised RuntimeError: command buffer exited",
+        },
+        results(_refuse),
+        options=FEW_OPERATORS,
     ),
     Fault(
         "labels-are-shuffled",

@@ -1,0 +1,242 @@
+"""What judging every operator costs, and how wide the envelope is.
+
+Speed: the float32 forward sweep with all samples by ``check``, and a bare loop that draws the
+same samples and makes the same calls and the oracle's (device call and float64 call). Both in
+one process, in chunks of operators, in alternating order. The same sweep tells how many samples
+only the same-dtype term saves. Tightness: the median over operators of the operator's median
+half width of the envelope, in ULP.
+
+    python benchmarks/sweep.py [--ops REGEX] [--chunk 16] [--samples all] [--tightness-samples 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import re
+import resource
+import statistics
+import sys
+import time
+import warnings
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from planted import Given
+
+from pytest_applesilicon import opinfo
+from pytest_applesilicon.agreement import operators, oracle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pytest_applesilicon.opinfo import Operator, Sample
+    from pytest_applesilicon.records import OpOutcome
+
+#: How many times the bare loop the sweep may take.
+LIMIT = 2.0
+
+#: How many of the operators that take longest are shown.
+SLOWEST = 10
+
+#: The share of float32 samples that only the same-dtype term may save.
+SAME_DTYPE_LIMIT = 0.02
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Seconds of both loops over the same operators, and what ``check`` found."""
+
+    judged_s: float
+    bare_s: float
+    #: The most memory this process held until its end, in MiB.
+    peak_mib: float
+    found: tuple[OpOutcome, ...]
+    #: Of ``check``, operator by operator.
+    each_s: tuple[float, ...]
+
+    @property
+    def names(self) -> str:
+        return f"{self.found[0].operator} ... {self.found[-1].operator}"
+
+
+# speed
+
+
+def bare(operator: Operator, count: int | None) -> None:
+    """Draw the samples and make the calls, without judging."""
+    for sample in operator.samples("float32", seed=0, count=count):
+        with contextlib.suppress(Exception), torch.no_grad():
+            operator.call(sample)
+        torch.set_default_dtype(torch.float64)
+        with contextlib.suppress(Exception), torch.no_grad():
+            wide = oracle.widen(sample.args, None), oracle.widen(dict(sample.kwargs), None)
+            operator.call(sample, args=wide[0], kwargs=wide[1])
+        torch.set_default_dtype(torch.float32)
+
+
+def judged(operator: Operator, count: int | None) -> OpOutcome:
+    """The outcome of all samples on the CPU."""
+    return operators.check(operator.name, "float32", device="cpu", count=count)
+
+
+def timed(chunk: list[Operator], count: int | None, *, bare_first: bool) -> Chunk:
+    """Both loops over the same operators."""
+    seconds: dict[bool, float] = {}
+    found: list[OpOutcome] = []
+    each: list[float] = []
+    for is_bare in (bare_first, not bare_first):
+        started = time.perf_counter()
+        for operator in chunk:
+            if is_bare:
+                bare(operator, count)
+            else:
+                began = time.perf_counter()
+                found.append(judged(operator, count))
+                each.append(time.perf_counter() - began)
+        seconds[is_bare] = time.perf_counter() - started
+    return Chunk(seconds[False], seconds[True], peak_mib(), tuple(found), tuple(each))
+
+
+def sweep(chosen: list[Operator], size: int, count: int | None) -> list[Chunk]:
+    """Every chunk, after a warm-up; progress goes to stderr."""
+    timed(chosen[:size], 1, bare_first=True)
+    found: list[Chunk] = []
+    for start in range(0, len(chosen), size):
+        part = chosen[start : start + size]
+        found.append(timed(part, count, bare_first=len(found) % 2 == 0))
+        print(f"speed: {start + len(part)}/{len(chosen)} operators", file=sys.stderr)
+    return found
+
+
+def peak_mib() -> float:
+    """The most memory this process held, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def print_speed(chunks: list[Chunk]) -> float:
+    """Print seconds and ratios; the median ratio of the chunks."""
+    ratios = [chunk.judged_s / chunk.bare_s for chunk in chunks]
+    judged_s, bare_s = sum(c.judged_s for c in chunks), sum(c.bare_s for c in chunks)
+    samples = sum(one.samples for chunk in chunks for one in chunk.found)
+    median = statistics.median(ratios)
+    print(f"{len(chunks)} chunks, {samples} samples, float32 forward, 1 thread")
+    print(
+        f"check {judged_s:.1f} s, bare loop {bare_s:.1f} s, of the totals {judged_s / bare_s:.2f}"
+    )
+    print(f"ratio: median {median:.2f} of the chunks, {min(ratios):.2f} to {max(ratios):.2f}")
+    highest = max(chunks, key=lambda chunk: chunk.peak_mib)
+    print(f"peak memory {highest.peak_mib:.0f} MiB, first held in {highest.names}")
+    each = [pair for one in chunks for pair in zip(one.each_s, one.found, strict=True)]
+    for seconds, outcome in sorted(each, key=lambda pair: -pair[0])[:SLOWEST]:
+        print(f"  {outcome.operator}: check {seconds:.2f} s, {outcome.samples} samples")
+    return median
+
+
+def print_same_dtype(found: Iterable[OpOutcome]) -> float:
+    """Print how many samples only the same-dtype term saves; their share of all."""
+    outcomes = list(found)
+    samples = sum(one.samples for one in outcomes)
+    saved = sum(one.needs_same_dtype for one in outcomes)
+    part = saved / samples if samples else 0.0
+    print(f"\nsaved by the same-dtype term alone: {saved} of {samples} samples, {part:.2%}")
+    for one in sorted(outcomes, key=lambda one: -one.needs_same_dtype):
+        if one.needs_same_dtype:
+            print(f"  {one.operator}: {one.needs_same_dtype} of {one.samples}")
+    wrong = [one for one in outcomes if one.outcome == "wrong"]
+    print(f"wrong on the CPU: {', '.join(one.operator for one in wrong) or 'none'}")
+    return part
+
+
+# tightness
+
+
+def allowed_ulp(operator: Operator, dtype: str, count: int | None) -> float | None:
+    """The median of the samples' median half widths; None where nothing is judged in ULP."""
+    widths = []
+    for sample in operator.samples(dtype, seed=0, count=count):
+        with contextlib.suppress(Exception):  # what the host refuses has no width
+            width = _sample_width(operator, sample, dtype)
+            if width is not None:
+                widths.append(width)
+    return statistics.median(widths) if widths else None
+
+
+def _sample_width(operator: Operator, sample: Sample, dtype: str) -> float | None:
+    run = Given(operator, sample, dtype, torch.device("cpu"), "forward")
+    found = oracle.judge_sample(
+        run.right(),
+        run.host_call(),
+        sample.args,
+        dict(sample.kwargs),
+        getattr(torch, dtype),
+        name=operator.name,
+        kind=operator.kind_of(sample),
+        full=True,
+    )
+    figures = found.judgement
+    if figures is None or figures.saved_by == "exact":
+        return None
+    width = figures.median_allowed_ulp
+    return width if width == width else None
+
+
+def tightness(chosen: list[Operator], count: int | None) -> dict[str, dict[str, float]]:
+    """The operator's width by dtype and name."""
+    found: dict[str, dict[str, float]] = {}
+    for dtype in ("float32", "float16"):
+        found[dtype] = {}
+        for operator in chosen:
+            width = allowed_ulp(operator, dtype, count) if dtype in operator.dtypes else None
+            if width is not None:
+                found[dtype][operator.name] = width
+        print(f"tightness: {dtype}, {len(found[dtype])} operators", file=sys.stderr)
+    return found
+
+
+def print_tightness(chosen: list[Operator], widths: dict[str, dict[str, float]]) -> None:
+    """Print the median over operators, by category, by kind, and of all."""
+    print(f"\n{'allowed, in ULP':<28} {'float32':>10} {'operators':>9} {'float16':>10}", end="")
+    print(f" {'operators':>9}")
+    rows: defaultdict[str, list[str]] = defaultdict(list)
+    for operator in chosen:
+        for label in (operator.category, f"kind {operator.kind}", "all"):
+            rows[label].append(operator.name)
+    for label, names in sorted(rows.items()):
+        print(f"{label:<28}", end="")
+        for dtype in ("float32", "float16"):
+            known = [widths[dtype][name] for name in names if name in widths[dtype]]
+            median = f"{statistics.median(known):.3g}" if known else "-"
+            print(f" {median:>10} {len(known):>9}", end="")
+        print()
+
+
+def main() -> int:
+    """Print all figures; exit status 1 where the sweep or the same-dtype share is too large."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--ops", default="", help="operators whose name the expression finds")
+    parser.add_argument("--chunk", type=int, default=16, help="operators of a chunk")
+    parser.add_argument("--samples", default="all", help="per operator, or all")
+    parser.add_argument("--tightness-samples", default="3", help="per operator, or all")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    chosen = [one for one in opinfo.operators() if re.search(given.ops, one.name)]
+    floating = [one for one in chosen if "float32" in one.dtypes]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        chunks = sweep(floating, given.chunk, _count(given.samples))
+        ratio = print_speed(chunks)
+        part = print_same_dtype(one for chunk in chunks for one in chunk.found)
+        print_tightness(chosen, tightness(chosen, _count(given.tightness_samples)))
+    return int(ratio > LIMIT or part > SAME_DTYPE_LIMIT)
+
+
+def _count(text: str) -> int | None:
+    return None if text == "all" else int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
