@@ -275,7 +275,10 @@ def judge_exact(actual: Any, exact: Any) -> Judgement:
     error = 0.0
     if outside:
         # Python integers: the difference of two int64 does not fit into one.
-        off = np.abs(actual.astype(object) - exact.astype(object)) * differs
+        off = np.zeros(exact.shape)
+        for place in np.argwhere(differs):
+            here = tuple(place)
+            off[here] = abs(int(actual[here]) - int(exact[here]))
         worst = np.unravel_index(int(np.argmax(off)), exact.shape)
         error = float(off[worst])
     return Judgement(

@@ -312,7 +312,7 @@ def _hosted(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 def _moves(leaf: Any) -> bool:
     """Whether rounding can move the leaf at all."""
-    return getattr(getattr(leaf, "dtype", None), "kind", "") in "fc" and leaf.size > 0
+    return getattr(getattr(leaf, "dtype", None), "kind", None) in ("f", "c") and leaf.size > 0
 
 
 def _perturbed_runs(

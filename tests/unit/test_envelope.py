@@ -321,3 +321,12 @@ def test_an_ill_conditioned_solution_passes_by_its_residual():
     arguments = ([exact], [matrix, right], {}, ["float32"])
     assert decomposition.problem("linalg.solve", [backward], *arguments) == ""
     assert decomposition.problem("linalg.solve", [exact * 0.99], *arguments)
+
+
+def test_whole_number_beyond_int64_that_is_off_is_told_without_overflow():
+    exact = np.asarray(2**64 - 1, dtype=np.uint64)
+
+    found = envelope.judge_exact(np.asarray(0, dtype=np.uint64), exact)
+
+    assert not found.agrees
+    assert found.error == float(2**64 - 1)
