@@ -187,24 +187,6 @@ def test_the_default_of_a_choice_is_one_and_the_help_names_them_all(option: Opti
     assert [choice for choice in option.choices if choice not in option.help + option.metavar] == []
 
 
-def test_the_option_names_are_pinned():
-    assert {option.name: option.short for option in OPTIONS} == {
-        "device": "--device",
-        "arch": "--arch",
-        "framework": "--framework",
-        "device-missing": "--device-missing",
-        "mps-fallback": "--mps-fallback",
-        "size": "--size",
-        "seed": "--seed",
-        "mnist": "--mnist",
-        "ops": "--ops",
-        "dtypes": "--dtypes",
-        "samples": "--samples",
-        "fail-on": "--fail-on",
-        "report": None,
-    }
-
-
 def test_the_markers_that_are_declared_are_those_with_a_signature():
     assert set(marks._SIGNATURES) == MARKER_NAMES
 
