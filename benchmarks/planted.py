@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pytest_applesilicon.agreement import envelope, operators, oracle
+from pytest_applesilicon.agreement import envelope, operators, same_dtype, walking
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,12 +88,12 @@ class Given(operators._Run):  # noqa: SLF001  # what check() itself runs, so tha
     def wrong(self, compute: Compute) -> Any:
         """What ``compute`` makes of the call."""
         args, kwargs = self.sample.args, dict(self.sample.kwargs)
-        return compute(self._call(), oracle.copied(args), oracle.copied(kwargs))
+        return compute(self._call(), walking.copied(args), walking.copied(kwargs))
 
 
 def prepared(sample: Sample, fault: Fault) -> Sample:
     """The sample with arguments with which the fault can show."""
-    return replace(sample, args=fault.prepare(oracle.copied(sample.args)))
+    return replace(sample, args=fault.prepare(walking.copied(sample.args)))
 
 
 # What is wrong
@@ -110,7 +110,7 @@ def _changed(change: Callable[[Any], Any]) -> Compute:
         strided = isinstance(one, torch.Tensor) and one.layout is torch.strided
         return change(one.detach().clone()) if strided else one
 
-    return lambda call, args, kwargs: oracle.mapped(call(*args, **kwargs), leaf)
+    return lambda call, args, kwargs: walking.mapped(call(*args, **kwargs), leaf)
 
 
 def in_half(tensor: torch.Tensor) -> torch.Tensor:
@@ -134,7 +134,7 @@ def nan_as_zero(tensor: torch.Tensor) -> torch.Tensor:
 
 def _first_tensor(args: tuple[Any, ...]) -> torch.Tensor:
     """The input: the first tensor among the arguments, in a list or alone."""
-    for one in oracle.leaves(args):
+    for one in walking.leaves(args):
         if isinstance(one, torch.Tensor) and one.layout is torch.strided:
             return one
     raise NotReached
@@ -162,7 +162,7 @@ def offset_ignored(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 
 def write_lost(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """In place: the input is copied to be contiguous, and the result is not copied back."""
-    spread = oracle.other_path(args[0])
+    spread = same_dtype.other_path(args[0])
     if not isinstance(spread, torch.Tensor) or spread.is_contiguous():
         raise NotReached
     call(spread.contiguous(), *args[1:], **kwargs)
@@ -176,8 +176,8 @@ def through_float32(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -
         integers = isinstance(one, torch.Tensor) and one.dtype == torch.int64
         return one.float().to(torch.int64) if integers else one
 
-    result = call(*oracle.mapped(args, leaf), **oracle.mapped(kwargs, leaf))
-    return oracle.mapped(result, leaf)
+    result = call(*walking.mapped(args, leaf), **walking.mapped(kwargs, leaf))
+    return walking.mapped(result, leaf)
 
 
 def beta_ignored(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -192,7 +192,7 @@ def beta_ignored(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
 
 def _last_set(value: Any, dtypes: tuple[Any, ...]) -> Any:
     def prepare(args: tuple[Any, ...]) -> tuple[Any, ...]:
-        for one in oracle.leaves(args):
+        for one in walking.leaves(args):
             if isinstance(one, torch.Tensor) and one.dtype in dtypes and one.numel():
                 one[(-1,) * one.dim()] = value
                 break
@@ -239,7 +239,7 @@ def limit_of(category: str) -> float:
 
 def effect(right: Any, wrong: Any, limit_ulp: float) -> str:
     """The first of type, shape, dtype and values in which ``wrong`` is wrong; else empty."""
-    rights, wrongs = oracle.leaves(right), oracle.leaves(wrong)
+    rights, wrongs = walking.leaves(right), walking.leaves(wrong)
     if len(rights) != len(wrongs):
         return "type"
     found = (_leaf_effect(*both, limit_ulp) for both in zip(rights, wrongs, strict=True))
@@ -262,8 +262,8 @@ def _moved(right: torch.Tensor, wrong: torch.Tensor, limit_ulp: float) -> bool:
     """Whether an element moved by more than the limit; an integer or boolean, at all."""
     import numpy as np
 
-    before, after = oracle.to_host(right), oracle.to_host(wrong)
-    name = oracle.dtype_name(right.dtype)
+    before, after = walking.to_host(right), walking.to_host(wrong)
+    name = walking.dtype_name(right.dtype)
     if name not in envelope.DTYPE_INFO:
         return bool(np.any(before != after))
     with np.errstate(all="ignore"):
@@ -275,7 +275,7 @@ def _moved(right: torch.Tensor, wrong: torch.Tensor, limit_ulp: float) -> bool:
 
 def torch_notices(right: Any, wrong: Any) -> bool:
     """Whether torch's default tolerances tell the two apart; NaN is taken for equal to NaN."""
-    rights, wrongs = oracle.leaves(right), oracle.leaves(wrong)
+    rights, wrongs = walking.leaves(right), walking.leaves(wrong)
     if len(rights) != len(wrongs):
         return True
     return any(map(_differ, rights, wrongs))

@@ -25,7 +25,6 @@ from planted import Fault, Given
 
 from pytest_applesilicon import opinfo
 from pytest_applesilicon.agreement.operators import dtypes_of
-from pytest_applesilicon.records import OpOutcome
 
 if TYPE_CHECKING:
     from pytest_applesilicon.opinfo import Operator, Sample
@@ -126,10 +125,9 @@ def note(pair: Pair, run: Given, right: object, wrong: object) -> str:
 def found_wrong(pair: Pair, run: Given, result: object) -> bool:
     """Whether the judge finds this result of the sample wrong; not so where it raises an error."""
     about = run.operator
-    base = OpOutcome(about.name, about.category, run.dtype, run.direction, "not-run")
     given = Given(about, run.sample, run.dtype, run.device, run.direction, result)
     try:
-        return given.outcome(base).outcome == "wrong"
+        return given.found().outcome == "wrong"
     except Exception as error:  # an error of the judge is told, and catches nothing
         pair.judge_raised = f"{type(error).__name__}: {error}"
         return False

@@ -27,7 +27,7 @@ import torch
 from planted import Given
 
 from pytest_applesilicon import opinfo
-from pytest_applesilicon.agreement import operators, oracle
+from pytest_applesilicon.agreement import operators, oracle, walking
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,7 +72,7 @@ def bare(operator: Operator, count: int | None) -> None:
             operator.call(sample)
         torch.set_default_dtype(torch.float64)
         with contextlib.suppress(Exception), torch.no_grad():
-            wide = oracle.widen(sample.args, None), oracle.widen(dict(sample.kwargs), None)
+            wide = walking.widen(sample.args), walking.widen(dict(sample.kwargs))
             operator.call(sample, args=wide[0], kwargs=wide[1])
         torch.set_default_dtype(torch.float32)
 

@@ -107,33 +107,6 @@ class Terms:
     same_dtype_values: Any = None
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """How far one array lies from its oracle; shown is the worst element."""
-
-    index: tuple[int, ...]
-    actual: Any
-    oracle: Any
-    #: Infinite where one of the two is NaN or infinite and the other is not.
-    error: float
-    error_ulp: float
-    #: In units of the envelope: more than one is outside.
-    error_envelope: float
-    outside: int
-    total: int
-    #: Inside only thanks to the same-dtype term.
-    needs_same_dtype: bool = False
-    #: The term that was needed: "dtype bound", "condition", "magnitude", "same dtype"; or
-    #: "exact" for integers and booleans.
-    saved_by: str = "dtype bound"
-    #: Median of the envelope's half width over the elements; NaN without elements.
-    median_allowed_ulp: float = math.nan
-
-    @property
-    def agrees(self) -> bool:
-        return self.outside == 0
-
-
 @functools.cache
 def dtype_ulps(dtype: str) -> float:
     """The dtype bound in ULP."""
@@ -155,6 +128,10 @@ def magnitude_factor(dtype: str) -> float:
     return dtype_ulps(dtype)
 
 
+#: The exponent's bits of a float64: alone, they are the power of two below a number.
+_EXPONENT = 0x7FF0_0000_0000_0000
+
+
 def ulp(values: Any, dtype: str) -> Any:
     """The unit in the last place of ``dtype`` at each of ``values`` (complex: at the modulus).
 
@@ -165,10 +142,10 @@ def ulp(values: Any, dtype: str) -> Any:
     import numpy as np
 
     info = DTYPE_INFO[dtype]
-    # Below the smallest normal number the distance stays what it is there.
-    size = np.minimum(np.maximum(np.abs(values), info.smallest_normal), info.max)
-    _, exponent = np.frexp(size)
-    return np.ldexp(info.eps / 2, exponent)
+    # Below the smallest normal number the distance stays what it is there; NaN has that one too.
+    size = np.fmin(np.fmax(np.abs(values), info.smallest_normal), info.max)
+    power = (np.asarray(size, np.float64).view(np.int64) & _EXPONENT).view(np.float64)
+    return power * info.eps
 
 
 def dtype_terms(exact: Any, dtype: str) -> Terms:
@@ -202,154 +179,3 @@ def same_dtype_term(error: Any, terms: Terms) -> Any:
     with np.errstate(invalid="ignore"):
         usual = float(np.quantile(error / others, SAME_DTYPE_QUANTILE))
     return SAME_DTYPE * np.maximum(error, usual * others if math.isfinite(usual) else 0.0)
-
-
-def judge(actual: Any, terms: Terms, dtype: str) -> Judgement:
-    """Judge a result against the envelope around its oracle.
-
-    NaN and infinities must be the oracle's, sign included, except that a finite oracle which
-    the dtype cannot hold may have become infinite, that what the perturbed runs left undecided
-    may be either, and that the host's own NaN or infinity on another path counts as the
-    same-dtype term. A result below the smallest normal number may have been flushed to zero,
-    as Metal does. Complex numbers are judged by the modulus of the difference; as soon as a
-    component is NaN or infinite, by component, and a finite component beside it is not judged.
-    """
-    import numpy as np
-
-    exact = np.asarray(terms.exact)
-    actual = np.asarray(actual)
-    if actual.dtype.kind in "iub" or exact.dtype.kind in "iub":
-        return judge_exact(actual, exact)
-    if exact.size == 0:
-        return Judgement((), None, None, 0.0, 0.0, 0.0, 0, 0)
-    width = allowed(terms)
-    with np.errstate(all="ignore"):
-        error = np.abs(actual - exact)
-        forgiven = None
-        outside = int(np.count_nonzero(~(error <= width)))
-        if outside:
-            error, forgiven = _errors(actual, exact, error, width, terms, DTYPE_INFO[dtype])
-            outside = int(np.count_nonzero(error > width))
-        ratio = error / width
-        worst = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
-        saved_by = "none" if outside else _saved_by(error, terms, forgiven)
-    oracle = exact[worst]
-    unit = ulp(oracle if np.isfinite(oracle) else 0.0, dtype)
-    return Judgement(
-        index=tuple(int(part) for part in worst),
-        actual=actual[worst].item(),
-        oracle=oracle.item(),
-        error=float(error[worst]),
-        error_ulp=float(error[worst] / unit),
-        error_envelope=float(ratio[worst]),
-        outside=outside,
-        total=exact.size,
-        needs_same_dtype=saved_by == "same dtype",
-        saved_by=saved_by,
-        median_allowed_ulp=_median_ulp(terms, width, dtype),
-    )
-
-
-def _median_ulp(terms: Terms, width: Any, dtype: str) -> float:
-    """The median half width in ULP, over the elements of which the oracle is finite."""
-    import numpy as np
-
-    if not any(np.ndim(one) for one in (terms.condition, terms.magnitude, terms.same_dtype)):
-        return dtype_ulps(dtype)
-    finite = np.isfinite(terms.exact)
-    if not finite.any():
-        return dtype_ulps(dtype)
-    return float(np.median(width[finite] / ulp(np.asarray(terms.exact)[finite], dtype)))
-
-
-def judge_exact(actual: Any, exact: Any) -> Judgement:
-    """Judge integers or booleans: they are the oracle's, or they are wrong."""
-    import numpy as np
-
-    actual, exact = np.asarray(actual), np.asarray(exact)
-    if exact.size == 0:
-        return Judgement((), None, None, 0.0, 0.0, 0.0, 0, 0, saved_by="exact")
-    differs = actual != exact
-    outside = int(np.count_nonzero(differs))
-    worst: tuple[Any, ...] = (0,) * exact.ndim
-    error = 0.0
-    if outside:
-        # Python integers: the difference of two int64 does not fit into one.
-        off = np.zeros(exact.shape)
-        for place in np.argwhere(differs):
-            here = tuple(place)
-            off[here] = abs(int(actual[here]) - int(exact[here]))
-        worst = np.unravel_index(int(np.argmax(off)), exact.shape)
-        error = float(off[worst])
-    return Judgement(
-        index=tuple(int(part) for part in worst),
-        actual=actual[worst].item(),
-        oracle=exact[worst].item(),
-        error=error,
-        error_ulp=error,
-        error_envelope=math.inf if outside else 0.0,
-        outside=outside,
-        total=exact.size,
-        saved_by="none" if outside else "exact",
-        median_allowed_ulp=0.0,
-    )
-
-
-def _errors(
-    actual: Any, exact: Any, error: Any, width: Any, terms: Terms, info: Precision
-) -> tuple[Any, Any]:
-    """The error of each element, and where only the host's own NaN or infinity forgives it."""
-    import numpy as np
-
-    # Metal flushes results below the smallest normal number to zero.
-    error = np.where((actual == 0) & (np.abs(exact) < info.smallest_normal), 0.0, error)
-    # What stands for "the largest number" is that of the dtype: nan_to_num, for one.
-    largest = (np.abs(exact) == DTYPE_INFO["float64"].max) & (np.abs(actual) == info.max)
-    if largest.any():
-        error = np.where(largest & (np.sign(actual) == np.sign(exact)), 0.0, error)
-    special = ~(np.isfinite(actual) & np.isfinite(exact))
-    forgiven = np.zeros(np.shape(error), bool)
-    if not special.any():
-        return error, forgiven
-    same = _same_special(actual, exact, width, info) | terms.undecided
-    if terms.same_dtype_values is not None:
-        other = _same_special(actual, np.asarray(terms.same_dtype_values), width, info)
-        forgiven = special & other & ~same
-    error = np.where(special, np.where(same | forgiven, 0.0, np.inf), error)
-    return error, forgiven
-
-
-def _same_special(actual: Any, exact: Any, width: Any, info: Precision) -> Any:
-    """Where NaN and infinities agree, component by component."""
-    if actual.dtype.kind == "c" or exact.dtype.kind == "c":
-        real = _same_component(actual.real, exact.real, width, info, beside=True)
-        return real & _same_component(actual.imag, exact.imag, width, info, beside=True)
-    return _same_component(actual, exact, width, info, beside=False)
-
-
-def _same_component(actual: Any, exact: Any, width: Any, info: Precision, *, beside: bool) -> Any:
-    import numpy as np
-
-    same = (actual == exact) | (np.isnan(actual) & np.isnan(exact))
-    # Half a unit beyond the largest number is where rounding to nearest gives infinity.
-    limit = info.max * (1 + info.eps / 4)
-    over = np.isinf(actual) & np.isfinite(exact) & (np.sign(actual) == np.sign(exact))
-    same |= over & (np.abs(exact) + width >= limit)
-    if beside:
-        same |= np.isfinite(actual) & np.isfinite(exact)
-    return same
-
-
-def _saved_by(error: Any, terms: Terms, forgiven: Any) -> str:
-    """The first term with which, together with those before it, every element is inside."""
-    import numpy as np
-
-    if forgiven is None or not forgiven.any():
-        width = np.asarray(terms.dtype_bound)
-        if bool(np.all(error <= width)):
-            return "dtype bound"
-        for name in ("condition", "magnitude"):
-            width = np.maximum(width, getattr(terms, name))
-            if bool(np.all(error <= width)):
-                return name
-    return "same dtype"

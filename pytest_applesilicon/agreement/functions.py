@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_applesilicon.agreement import layouts as layout_variants
-from pytest_applesilicon.agreement import oracle
+from pytest_applesilicon.agreement import oracle, walking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ class _Case:
     device: Any
 
     def __str__(self) -> str:
-        dtype = oracle.dtype_name(self.dtype)
+        dtype = walking.dtype_name(self.dtype)
         layout = f", layout {self.layout}" if self.layout else ""
         return f"{self.name}: {self.direction} in {dtype}{layout}, on {self.device}"
 
@@ -162,7 +162,7 @@ def _moved(value: Any, device: Any) -> Any:
             return one
         return one.detach().clone() if device.type == "cpu" else one.detach().to(device)
 
-    return oracle.mapped(value, leaf)
+    return walking.mapped(value, leaf)
 
 
 def _differentiable(inputs: Any) -> frozenset[int]:
@@ -170,7 +170,7 @@ def _differentiable(inputs: Any) -> frozenset[int]:
     import torch
 
     floating, required = set(), set()
-    for place, one in enumerate(oracle.leaves(inputs)):
+    for place, one in enumerate(walking.leaves(inputs)):
         if isinstance(one, torch.Tensor) and (one.is_floating_point() or one.is_complex()):
             floating.add(place)
             if one.requires_grad:
@@ -203,7 +203,7 @@ def _watched(args: Any, watch: frozenset[int]) -> tuple[Any, list[tuple[int, Any
         sources.append((place, one.detach().requires_grad_()))
         return sources[-1][1]
 
-    watched = oracle.mapped(args, leaf)
+    watched = walking.mapped(args, leaf)
     return watched, sources
 
 
@@ -212,7 +212,7 @@ def _backward(result: Any, sources: list[Any], layout: str) -> tuple[Any, ...]:
     import torch
 
     outputs = [
-        one for one in oracle.leaves(result) if isinstance(one, torch.Tensor) and one.requires_grad
+        one for one in walking.leaves(result) if isinstance(one, torch.Tensor) and one.requires_grad
     ]
     if not outputs or not sources:
         return ()
@@ -267,7 +267,7 @@ def _module_forward(module: Any, labels: list[str], _: Any, args: Any, kwargs: A
     """The results and the buffers after the forward pass."""
     result = module(*args, **kwargs)
     buffers = dict(module.named_buffers())
-    labels += [f"result {place}" for place, _ in enumerate(oracle.leaves(result))]
+    labels += [f"result {place}" for place, _ in enumerate(walking.leaves(result))]
     labels += [f"buffer {name}" for name in buffers]
     return result, buffers
 
@@ -323,7 +323,7 @@ def _elsewhere(actual: Any, device: Any) -> str:
     """The device of the first result that is on a device of another type."""
     import torch
 
-    for leaf in oracle.leaves(actual):
+    for leaf in walking.leaves(actual):
         if isinstance(leaf, torch.Tensor) and leaf.device.type != device.type:
             return str(leaf.device)
     return ""
@@ -333,7 +333,7 @@ def _dtype_of(value: Any) -> Any:
     """The dtype that is judged: of the first floating-point tensor, else of the first tensor."""
     import torch
 
-    tensors = [one for one in oracle.leaves(value) if isinstance(one, torch.Tensor)]
+    tensors = [one for one in walking.leaves(value) if isinstance(one, torch.Tensor)]
     floating = [one for one in tensors if one.is_floating_point() or one.is_complex()]
     first = next(iter(floating + tensors), None)
     return torch.float32 if first is None else first.dtype

@@ -76,7 +76,7 @@ def applied(value: Any, layout: str) -> tuple[Any, int]:
     """
     import torch
 
-    from pytest_applesilicon.agreement import oracle
+    from pytest_applesilicon.agreement import walking
 
     count = 0
 
@@ -90,7 +90,7 @@ def applied(value: Any, layout: str) -> tuple[Any, int]:
         count += 1
         return built
 
-    moved = oracle.mapped(value, leaf)
+    moved = walking.mapped(value, leaf)
     return moved, count
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_applesilicon import fallback, opinfo
-from pytest_applesilicon.agreement import oracle
-from pytest_applesilicon.records import OpOutcome
+from pytest_applesilicon.agreement import oracle, walking
+from pytest_applesilicon.records import OpOutcome, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,7 +112,7 @@ def check(
 
     operator = find(name)
     target = torch.device(device)
-    found = OpOutcome(operator.name, operator.category, dtype, direction, "not-run")
+    tally = _Tally()
     drawn = operator.samples(dtype, seed=seed, count=count, requires_grad=False)
     with warnings.catch_warnings():
         # torch's samples use deprecated operators too, and say so.
@@ -122,8 +122,11 @@ def check(
                 continue
             if _cannot(direction, one):
                 continue
-            run = _Run(operator, one, dtype, target, direction)
-            found = _worse(found, run.outcome(found), position, seed, device)
+            tally.add(_Run(operator, one, dtype, target, direction).found(), position)
+    found = OpOutcome(operator.name, operator.category, dtype, direction, **tally.figures)
+    if found.outcome == "wrong":
+        again = reproduction(found, tally.position, seed, device)
+        found = replace(found, reason=f"{found.reason}\n{again}")
     return found
 
 
@@ -139,20 +142,49 @@ def _cannot(direction: str, sample: Sample) -> bool:
 _ORDER = ("not-run", "native", "fallback", "unsupported", "wrong")
 
 
-def _worse(before: OpOutcome, now: OpOutcome, position: int, seed: int, device: Any) -> OpOutcome:
-    """The worse outcome of the two, with the figures of both."""
-    both = replace(
-        now,
-        samples=before.samples + 1,
-        worst_ulp=max(before.worst_ulp, now.worst_ulp),
-        worst_envelope=max(before.worst_envelope, now.worst_envelope),
-        needs_same_dtype=before.needs_same_dtype + now.needs_same_dtype,
-    )
-    if _ORDER.index(before.outcome) >= _ORDER.index(now.outcome):
-        return replace(both, outcome=before.outcome, reason=before.reason)
-    if now.outcome != "wrong":
-        return both
-    return replace(both, reason=f"{now.reason}\n{reproduction(now, position, seed, device)}")
+class _Found(NamedTuple):
+    """What one sample showed."""
+
+    outcome: Outcome
+    reason: str = ""
+    ulp: float = 0.0
+    envelope: float = 0.0
+    needs_same_dtype: bool = False
+
+
+@dataclass
+class _Tally:
+    """The worst outcome of all samples so far, and the figures of all."""
+
+    worst: _Found = field(default_factory=lambda: _Found("not-run"))
+    #: Of the sample with the worst outcome.
+    position: int = 0
+    samples: int = 0
+    ulp: float = 0.0
+    envelope: float = 0.0
+    needs_same_dtype: int = 0
+
+    def add(self, found: _Found, position: int) -> None:
+        if _ORDER.index(found.outcome) > _ORDER.index(self.worst.outcome):
+            self.worst, self.position = found, position
+        elif self.samples == 0:
+            self.worst = found  # the reason why the first did not run
+        self.samples += 1
+        self.ulp = max(self.ulp, found.ulp)
+        self.envelope = max(self.envelope, found.envelope)
+        self.needs_same_dtype += found.needs_same_dtype
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """The fields of the operator's outcome."""
+        return {
+            "outcome": self.worst.outcome,
+            "reason": self.worst.reason,
+            "samples": self.samples,
+            "worst_ulp": self.ulp,
+            "worst_envelope": self.envelope,
+            "needs_same_dtype": self.needs_same_dtype,
+        }
 
 
 def reproduction(found: OpOutcome, position: int, seed: int, device: Any) -> str:
@@ -176,16 +208,15 @@ class _Run:
     device: Any
     direction: str
 
-    def outcome(self, base: OpOutcome) -> OpOutcome:
-        base = replace(base, worst_ulp=0.0, worst_envelope=0.0, needs_same_dtype=0, reason="")
+    def found(self) -> _Found:
         call = self._call()
         args, kwargs = self.sample.args, dict(self.sample.kwargs)
         ran_on_cpu: list[str] = []
         try:
             actual = self._on_device(call, args, kwargs, ran_on_cpu)
         except Exception as error:  # whatever an operator raises is an outcome
-            return self._raised(base, error, call, args, kwargs)
-        return self._judged(base, actual, ran_on_cpu)
+            return self._raised(error, call, args, kwargs)
+        return self._judged(call, actual, ran_on_cpu)
 
     def _call(self) -> Callable[..., Any]:
         if self.direction == "gradient":
@@ -221,42 +252,40 @@ class _Run:
                 return copy if self.device.type == "cpu" else copy.to(self.device)
             return self.device if isinstance(one, torch.device) else one
 
-        moved = oracle.mapped(value, leaf)
+        moved = walking.mapped(value, leaf)
         if isinstance(moved, dict) and moved.get("device") == "cpu":
             moved["device"] = self.device
         return moved
 
     def _raised(
         self,
-        base: OpOutcome,
         error: Exception,
         call: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-    ) -> OpOutcome:
+    ) -> _Found:
         text = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         lacking = isinstance(error, NotImplementedError) or any(
             part in str(error) for part in _UNSUPPORTED
         )
         if lacking:
-            return replace(base, outcome="unsupported", reason=text)
+            return _Found("unsupported", text)
         try:
-            call(*oracle.copied(args), **oracle.copied(kwargs))
+            call(*walking.copied(args), **walking.copied(kwargs))
         except Exception:  # the host refuses the sample as well: it tells nothing
-            return replace(base, outcome="not-run", reason=text)
-        reason = f"{self._place()} raised {text}; the CPU does not"
-        return replace(base, outcome="wrong", reason=reason)
+            return _Found("not-run", text)
+        return _Found("wrong", f"{self._place()} raised {text}; the CPU does not")
 
-    def _judged(self, base: OpOutcome, actual: Any, ran_on_cpu: list[str]) -> OpOutcome:
+    def _judged(self, call: Callable[..., Any], actual: Any, ran_on_cpu: list[str]) -> _Found:
         import torch
 
         elsewhere = self._elsewhere(actual)
         if elsewhere:
             reason = f"{self._place()}: the result is on {elsewhere}, not on {self.device}"
-            return replace(base, outcome="wrong", reason=reason)
+            return _Found("wrong", reason)
         found = oracle.judge_sample(
             actual,
-            self._call(),
+            call,
             self.sample.args,
             dict(self.sample.kwargs),
             getattr(torch, self.dtype),
@@ -267,19 +296,19 @@ class _Run:
             if self.direction == "gradient" and self.operator.kind != "random"
             else self.operator.kind_of(self.sample),
         )
-        figures = found.judgement
-        if figures is not None and figures.agrees:
-            base = replace(
-                base,
-                worst_ulp=_finite(figures.error_ulp),
-                worst_envelope=_finite(figures.error_envelope),
-                needs_same_dtype=int(found.needs_same_dtype),
-            )
         if not found.agrees:
-            return replace(base, outcome="wrong", reason=f"{self._place()}: {_told(found)}")
-        if ran_on_cpu:
-            return replace(base, outcome="fallback", reason=", ".join(ran_on_cpu))
-        return replace(base, outcome="native")
+            return _Found("wrong", f"{self._place()}: {_told(found)}")
+        outcome: Outcome = "fallback" if ran_on_cpu else "native"
+        figures = found.judgement
+        if figures is None:
+            return _Found(outcome, ", ".join(ran_on_cpu))
+        return _Found(
+            outcome,
+            ", ".join(ran_on_cpu),
+            _finite(figures.error_ulp),
+            _finite(figures.error_envelope),
+            found.needs_same_dtype,
+        )
 
     def _told_by_name(self) -> bool:
         # sum_to_size returns its input where nothing is to sum: the dtypes of one call do not
@@ -290,7 +319,7 @@ class _Run:
         """The device of the first result that is not on the device of the inputs."""
         import torch
 
-        for leaf in oracle.leaves(actual):
+        for leaf in walking.leaves(actual):
             if isinstance(leaf, torch.Tensor) and leaf.device.type != self.device.type:
                 return str(leaf.device)
         return ""
@@ -342,7 +371,7 @@ def _into_out(operator: Operator, sample: Sample, *args: Any, **kwargs: Any) -> 
 
     with torch.no_grad():
         shaped = operator.call(sample, args=args, kwargs=kwargs)
-        outs = tuple([torch.full_like(one, 1) for one in oracle.leaves(shaped)])
+        outs = tuple([torch.full_like(one, 1) for one in walking.leaves(shaped)])
         single = isinstance(shaped, torch.Tensor)
         operator.call_out(sample, outs[0] if single else outs, args=args, kwargs=kwargs)
         return outs
@@ -360,10 +389,10 @@ def _gradients(operator: Operator, sample: Sample, *args: Any, **kwargs: Any) ->
             return inputs[-1]
         return one
 
-    moved, named = oracle.mapped(args, leaf), oracle.mapped(dict(kwargs), leaf)
+    moved, named = walking.mapped(args, leaf), walking.mapped(dict(kwargs), leaf)
     result = sample.process(operator.call(sample, args=moved, kwargs=named))
     outputs = [
-        one for one in oracle.leaves(result) if isinstance(one, torch.Tensor) and one.requires_grad
+        one for one in walking.leaves(result) if isinstance(one, torch.Tensor) and one.requires_grad
     ]
     if not outputs or not inputs:
         return ()

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pytest_applesilicon import opinfo
-from pytest_applesilicon.agreement import functions, layouts, oracle
+from pytest_applesilicon.agreement import functions, layouts, oracle, walking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -51,7 +51,7 @@ def moved(value: Any, device: torch.device) -> Any:
             return one.detach().clone().to(device)
         return device if isinstance(one, torch.device) else one
 
-    return oracle.mapped(value, leaf)
+    return walking.mapped(value, leaf)
 
 
 def samples(operator: Operator, dtype: str, seed: int, count: int | None) -> Iterator[Sample]:

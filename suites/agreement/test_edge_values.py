@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from pytest_applesilicon.agreement import oracle, values
+from pytest_applesilicon.agreement import values, walking
 from pytest_applesilicon.agreement.operators import find
 
 from .share import calling, judge_operator, moved, run, samples
@@ -58,7 +58,7 @@ def with_edges(sample: Sample, name: str, dtype: str) -> tuple[Any, ...] | None:
     """The sample's arguments with its one or two tensors full of edge values."""
     wanted = getattr(torch, dtype)
     places = [at for at, one in enumerate(sample.args) if isinstance(one, torch.Tensor)]
-    named = [one for one in oracle.leaves(dict(sample.kwargs)) if isinstance(one, torch.Tensor)]
+    named = [one for one in walking.leaves(dict(sample.kwargs)) if isinstance(one, torch.Tensor)]
     if named or len(places) not in (1, 2):
         return None
     if any(sample.args[at].dtype is not wanted for at in places):

@@ -299,7 +299,7 @@ def results(change: Callable[[Any], Any], *directions: str) -> Install:
     """Every result of an operator on the device is changed, in these directions or in all."""
 
     def install(patch: pytest.MonkeyPatch) -> None:
-        from pytest_applesilicon.agreement import operators, oracle
+        from pytest_applesilicon.agreement import operators, walking
 
         original = operators._Run._on_device
 
@@ -307,7 +307,7 @@ def results(change: Callable[[Any], Any], *directions: str) -> Install:
             found = original(self, *args)
             if directions and self.direction not in directions:
                 return found
-            return oracle.mapped(found, change)
+            return walking.mapped(found, change)
 
         patch.setattr(operators._Run, "_on_device", on_device)
 

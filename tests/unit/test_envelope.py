@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from pytest_applesilicon.agreement import decomposition, envelope, selection
-from pytest_applesilicon.agreement.envelope import DTYPE_INFO, Terms, judge, ulp
+from pytest_applesilicon.agreement.envelope import DTYPE_INFO, Terms, ulp
+from pytest_applesilicon.agreement.judging import judge, judge_exact
 
 RANDOM = np.random.default_rng(0)
 
@@ -219,14 +220,14 @@ def test_integers_and_booleans_are_exact(dtype: str):
     exact = np.ones(100, dtype)
     wrong = exact.copy()
     wrong[42] = 0
-    assert envelope.judge_exact(exact.copy(), exact).agrees
-    found = envelope.judge_exact(wrong, exact)
+    assert judge_exact(exact.copy(), exact).agrees
+    found = judge_exact(wrong, exact)
     assert (found.agrees, found.index, found.outside) == (False, (42,), 1)
 
 
 def test_integers_beyond_the_precision_of_float64_are_told_apart():
     exact = np.array([2**62 + 1])
-    assert not envelope.judge_exact(exact - 1, exact).agrees
+    assert not judge_exact(exact - 1, exact).agrees
 
 
 # Selections
@@ -326,7 +327,7 @@ def test_an_ill_conditioned_solution_passes_by_its_residual():
 def test_whole_number_beyond_int64_that_is_off_is_told_without_overflow():
     exact = np.asarray(2**64 - 1, dtype=np.uint64)
 
-    found = envelope.judge_exact(np.asarray(0, dtype=np.uint64), exact)
+    found = judge_exact(np.asarray(0, dtype=np.uint64), exact)
 
     assert not found.agrees
     assert found.error == float(2**64 - 1)

@@ -9,7 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from pytest_applesilicon.agreement import envelope, oracle  # noqa: E402
+from pytest_applesilicon.agreement import envelope, oracle, perturbing, same_dtype, walking  # noqa: E402
+from pytest_applesilicon.agreement.evidence import Evidence  # noqa: E402
+from pytest_applesilicon.agreement.judging import Judging  # noqa: E402
 from pytest_applesilicon.agreement.oracle import judge_sample  # noqa: E402
 
 
@@ -23,7 +25,7 @@ def sample(*shape: int, dtype: Any = torch.float32, seed: int = 0) -> Any:
 
 def test_floating_and_complex_arguments_are_widened_and_others_are_not():
     given = [sample(2), (sample(2, dtype=torch.complex64), torch.arange(3)), {"n": 3}, "sum"]
-    wide = oracle.widen(given, torch.float32)
+    wide = walking.widen(given)
     assert wide[0].dtype is torch.float64
     assert wide[1][0].dtype is torch.complex128
     assert wide[1][1].dtype is torch.int64
@@ -31,8 +33,8 @@ def test_floating_and_complex_arguments_are_widened_and_others_are_not():
 
 
 def test_a_dtype_argument_is_widened_as_well():
-    assert oracle.widen({"dtype": torch.float32}, torch.float32) == {"dtype": torch.float64}
-    assert oracle.widen({"dtype": torch.int32}, torch.int32) == {"dtype": torch.int32}
+    assert walking.widen({"dtype": torch.float32}) == {"dtype": torch.float64}
+    assert walking.widen({"dtype": torch.int32}) == {"dtype": torch.int32}
 
 
 def test_a_call_that_writes_into_its_arguments_leaves_them_as_they_were():
@@ -44,8 +46,8 @@ def test_a_call_that_writes_into_its_arguments_leaves_them_as_they_were():
 
 
 def test_integers_give_an_oracle_in_float64():
-    found = oracle.evaluate(torch.sin, (torch.arange(4),), {}, torch.int64, 0)
-    assert found.exact[0].tolist() == np.sin(np.arange(4.0)).tolist()
+    (found,) = oracle.evaluate(torch.sin, (torch.arange(4),), {})
+    assert found.tolist() == np.sin(np.arange(4.0)).tolist()
     assert torch.get_default_dtype() is torch.float32
 
 
@@ -55,8 +57,8 @@ def test_integers_give_an_oracle_in_float64():
 def test_perturbed_arguments_depend_on_the_seed_alone():
     torch.manual_seed(3)
     state = torch.random.get_rng_state()
-    given = oracle.widen([sample(50)], torch.float32)
-    one, same, other = (oracle.perturbed(given, torch.float32, seed)[0] for seed in (1, 1, 2))
+    given = walking.widen([sample(50)])
+    one, same, other = (perturbing.perturbed(given, torch.float32, seed)[0] for seed in (1, 1, 2))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -64,21 +66,27 @@ def test_perturbed_arguments_depend_on_the_seed_alone():
 
 def test_every_element_moves_by_one_epsilon():
     given = torch.ones(100_000, dtype=torch.float64)
-    moved = oracle.perturbed([given], torch.float32, 0)[0] - 1.0
+    moved = perturbing.perturbed([given], torch.float32, 0)[0] - 1.0
     assert moved.abs().unique().tolist() == [2.0**-23]
     assert abs(float(moved.sign().mean())) < 0.02
 
 
 def test_subnormal_numbers_of_the_dtype_are_flushed_on_request():
     given = torch.tensor([1e-40, 1.0], dtype=torch.float64)
-    assert oracle.perturbed([given], torch.float32, 0, flush=True)[0][0] == 0.0
+    assert perturbing.perturbed([given], torch.float32, 0, flush=True)[0][0] == 0.0
+
+
+def evidence_of(call: Any, args: tuple[Any, ...], dtype: str = "float32") -> Evidence:
+    return Evidence(call, args, {}, dtype, 0, oracle.evaluate(call, args, {}))
 
 
 def test_the_condition_of_a_difference_is_that_of_its_terms():
     left, right = torch.tensor([1000.0]), torch.tensor([999.0])
-    found = oracle.evaluate(torch.sub, (left, right), {}, torch.float32, 0, draws=8)
+    found = evidence_of(torch.sub, (left, right))
     assert found.exact[0].tolist() == [1.0]
-    assert 1000 * 2.0**-23 < found.condition[0][0] < 2001 * 2.0**-23
+    width, undecided = found.condition(0, 8, [0], "float32")
+    assert 2 * 1000 * 2.0**-23 < width[0] < 2 * 2001 * 2.0**-23
+    assert not undecided[0]
 
 
 @pytest.mark.parametrize("given", [torch.arange(3), torch.empty(0)], ids=["integers", "empty"])
@@ -89,8 +97,21 @@ def test_nothing_is_perturbed_where_nothing_can_move(given: Any):
         calls.append(x)
         return x
 
-    assert oracle.evaluate(call, (given,), {}, given.dtype, 0).condition == (0.0,)
-    assert len(calls) == 1
+    assert judge_sample(given.clone(), call, (given,), {}, given.dtype).agrees
+    assert len(calls) == 2  # the oracle, and the dtypes
+
+
+def test_terms_are_looked_at_where_the_dtype_bound_is_exceeded_and_nowhere_else():
+    exact = np.arange(1.0, 1001.0)
+    actual = exact.copy()
+    actual[[7, 70]] *= 1 + 1e-5
+    judging = Judging(actual, exact, "float32")
+    assert judging.open.tolist() == [7, 70]
+    judging.widen("condition", np.array([1.0, 0.0]))
+    assert judging.open.tolist() == [70]
+    judging.widen("magnitude", np.array([1.0]))
+    found = judging.judgement()
+    assert (found.agrees, found.saved_by, found.total) == (True, "magnitude", 1000)
 
 
 # Judging
@@ -120,7 +141,7 @@ OPERATORS = {
 @pytest.mark.parametrize("name", OPERATORS)
 def test_what_the_host_computes_passes(name: str, dtype: Any):
     call, given = OPERATORS[name]
-    args = oracle.mapped(given, lambda one: one.to(dtype) if torch.is_tensor(one) else one)
+    args = walking.mapped(given, lambda one: one.to(dtype) if torch.is_tensor(one) else one)
     assert judge_sample(call(*args), call, args, {}, dtype).agrees
 
 
@@ -279,7 +300,7 @@ def test_the_whole_envelope_is_found_on_request_and_does_not_change_the_verdict(
 
 def test_the_other_path_has_the_same_values_with_other_strides():
     for given in (sample(4, 3), sample(5), sample()):
-        other = oracle.other_path([given])[0]
+        other = same_dtype.other_path([given])[0]
         assert torch.equal(other, given)
         assert given.dim() == 0 or other.stride() != given.stride()
 
