@@ -165,8 +165,8 @@ def independence(values: Any) -> Finding:
 
     The correlation of the ranks of the numbers with those of the numbers ``lag`` further, all
     lags at once by a Fourier transform. It finds blocks that repeat, values held for several
-    elements, and orders. The limit is Bernstein's inequality for a sum of products, times the
-    count of lags.
+    elements, and orders. The limit is Bernstein's inequality for a sum of bounded products, taken
+    as independent, times the count of lags: it allows for skewed values, such as rare ones.
     """
     import numpy as np
 
