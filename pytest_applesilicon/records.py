@@ -135,7 +135,8 @@ class OpOutcome:
     category: str
     dtype: str
     direction: str
-    """``forward``, ``gradient``, ``inplace`` or ``out``."""
+    """``forward``, ``gradient``, ``inplace`` or ``out``; of random operators also
+    ``distribution`` and ``reproducible``."""
     outcome: Outcome
     samples: int = 0
     reason: str = ""

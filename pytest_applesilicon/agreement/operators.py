@@ -83,6 +83,13 @@ def dtypes_of(operator: Operator, direction: str) -> frozenset[str]:
     return operator.dtypes
 
 
+def is_lacking(error: Exception) -> bool:
+    """Whether torch says so that a kernel is missing, or does not take the dtype."""
+    return isinstance(error, NotImplementedError) or any(
+        part in str(error) for part in _UNSUPPORTED
+    )
+
+
 def check(
     name: str,
     dtype: str,
@@ -265,10 +272,7 @@ class _Run:
         kwargs: dict[str, Any],
     ) -> _Found:
         text = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-        lacking = isinstance(error, NotImplementedError) or any(
-            part in str(error) for part in _UNSUPPORTED
-        )
-        if lacking:
+        if is_lacking(error):
             return _Found("unsupported", text)
         try:
             call(*walking.copied(args), **walking.copied(kwargs))

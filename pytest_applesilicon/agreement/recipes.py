@@ -137,14 +137,23 @@ def _transform(function: Any, mode: Any, given: Any, dim: Any, *args: Any, **kwa
     return result + mode.rounding_of(size).to(result.dtype) * factor
 
 
-def _batch_norm_and_write(mode: Any, *args: Any) -> Any:
+def _batch_norm_and_write(
+    mode: Any,
+    given: Any,
+    weight: Any,
+    bias: Any,
+    mean: Any,
+    variance: Any,
+    momentum: float,
+    eps: float,
+) -> Any:
     """Batch normalisation in training that writes the running statistics.
 
     torch's own recipe asks for a weight, to choose a library.
     """
     import torch
 
-    results = _batch_norm(mode, *args[:5], True, *args[5:])
+    results = _batch_norm(mode, given, weight, bias, mean, variance, True, momentum, eps)
     return (*results, torch.empty(0, dtype=torch.uint8))
 
 

@@ -32,6 +32,30 @@ def test_directions_an_operator_lacks_have_no_test(run):
     }
 
 
+def test_random_operators_have_tests_of_their_own(run):
+    result = run(*SUITE, "--ops=^(randn|randperm)$", "--dtypes=float16", "--collect-only", "-q")
+
+    names = {line.partition("::")[2] for line in result.outlines if "::" in line}
+    assert names == {
+        "test_forward[cpu-float16-randn]",
+        "test_out[cpu-float16-randn]",
+        "test_distribution[cpu-float16-randn]",
+        "test_distribution[cpu-float16-randperm]",
+        "test_reproducible[cpu-float16-randn]",
+        "test_reproducible[cpu-float16-randperm]",
+    }
+
+
+def test_missing_scipy_is_a_visible_skip_that_names_the_extra(run, pytester):
+    pytester.makepyfile(no_scipy="import sys\nsys.modules['scipy'] = None")
+    options = ["--ops=^randn$", "--dtypes=float32", "-k", "distribution or reproducible"]
+
+    result = run(*SUITE, *options, "-rs", "-p", "no_scipy")
+
+    result.assert_outcomes(passed=1, skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED * judged by SciPy: pip install *applesilicon?suites?*"])
+
+
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["serial", "xdist"])
 def test_outcomes_are_counted_and_recorded(run, report, workers):
     result = run(

@@ -6,6 +6,7 @@ import os
 import sys
 
 import faults
+import faults_random
 import pytest
 
 _PATCH = pytest.StashKey[pytest.MonkeyPatch]()
@@ -16,7 +17,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(patch.undo)
     name = os.environ.get(faults.VARIABLE)
     if name:
-        faults.fault_named(name).install(patch)
+        (faults_random.fault_named(name) or faults.fault_named(name)).install(patch)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import faults_random
 import faulty_runs
 import pytest
 from faults import FAULTS, Fault
@@ -161,7 +162,8 @@ def test_every_test_of_the_suites_has_a_fault(suites, tmp_path):
 
     lines = [line for line in output.splitlines() if "::" in line]
     functions = {line.partition("[")[0].partition("suites/")[2] for line in lines}
-    faulted = {start.partition("[")[0] for fault in FAULTS for start in fault.fails}
+    every = (*FAULTS, *faults_random.FAULTS)
+    faulted = {start.partition("[")[0] for fault in every for start in fault.fails}
     assert status == 0, output
     assert functions - faulted - DIRECTLY_TESTED == set(NOT_YET)
     assert faulted | DIRECTLY_TESTED <= functions
