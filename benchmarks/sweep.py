@@ -2,9 +2,11 @@
 
 Speed: the float32 forward sweep with all samples by ``check``, and a bare loop that draws the
 same samples and makes the same calls and the oracle's (device call and float64 call). Both in
-one process, in chunks of operators, in alternating order. The same sweep tells how many samples
-only the same-dtype term saves. Tightness: the median over operators of the operator's median
-half width of the envelope, in ULP.
+one process, in chunks of operators, in alternating order. The runs that ``check`` makes beside
+these to derive the envelope (perturbed, rounded, in the same dtype) are timed where they are
+made, so that the ratio is told with and without them. The same sweep tells how many samples only
+the same-dtype term saves. Tightness: the median over operators of the operator's median half
+width of the envelope, in ULP.
 
     python benchmarks/sweep.py [--ops REGEX] [--chunk 16] [--samples all] [--tightness-samples 3]
 """
@@ -21,16 +23,17 @@ import time
 import warnings
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import torch
 from planted import Given
 
 from pytest_applesilicon import opinfo
-from pytest_applesilicon.agreement import operators, oracle, walking
+from pytest_applesilicon.agreement import evidence, operators, oracle, walking
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from pytest_applesilicon.opinfo import Operator, Sample
     from pytest_applesilicon.records import OpOutcome
@@ -51,6 +54,8 @@ class Chunk:
 
     judged_s: float
     bare_s: float
+    #: Of ``judged_s``, in the runs that derive the envelope.
+    runs_s: float
     #: The most memory this process held until its end, in MiB.
     peak_mib: float
     found: tuple[OpOutcome, ...]
@@ -82,22 +87,48 @@ def judged(operator: Operator, count: int | None) -> OpOutcome:
     return operators.check(operator.name, "float32", device="cpu", count=count)
 
 
+@contextlib.contextmanager
+def envelope_runs() -> Iterator[list[float]]:
+    """The seconds of each run that derives the envelope, while the block runs."""
+    seconds: list[float] = []
+    with contextlib.ExitStack() as stack:
+        for name in ("perturbed_run", "rounded_run", "same_dtype_error"):
+            stack.enter_context(mock.patch.object(evidence, name, _timing(name, seconds)))
+        yield seconds
+
+
+def _timing(name: str, seconds: list[float]) -> Callable[..., Any]:
+    original = getattr(evidence, name)
+
+    def timing(*args: Any, **kwargs: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return original(*args, **kwargs)
+        finally:
+            seconds.append(time.perf_counter() - started)
+
+    return timing
+
+
 def timed(chunk: list[Operator], count: int | None, *, bare_first: bool) -> Chunk:
     """Both loops over the same operators."""
     seconds: dict[bool, float] = {}
     found: list[OpOutcome] = []
     each: list[float] = []
+    runs_s = 0.0
     for is_bare in (bare_first, not bare_first):
         started = time.perf_counter()
-        for operator in chunk:
-            if is_bare:
-                bare(operator, count)
-            else:
+        with envelope_runs() as runs:
+            for operator in chunk:
                 began = time.perf_counter()
-                found.append(judged(operator, count))
-                each.append(time.perf_counter() - began)
+                if is_bare:
+                    bare(operator, count)
+                else:
+                    found.append(judged(operator, count))
+                    each.append(time.perf_counter() - began)
         seconds[is_bare] = time.perf_counter() - started
-    return Chunk(seconds[False], seconds[True], peak_mib(), tuple(found), tuple(each))
+        runs_s += sum(runs)  # the bare loop makes none
+    return Chunk(seconds[False], seconds[True], runs_s, peak_mib(), tuple(found), tuple(each))
 
 
 def sweep(chosen: list[Operator], size: int, count: int | None) -> list[Chunk]:
@@ -118,16 +149,24 @@ def peak_mib() -> float:
 
 
 def print_speed(chunks: list[Chunk]) -> float:
-    """Print seconds and ratios; the median ratio of the chunks."""
-    ratios = [chunk.judged_s / chunk.bare_s for chunk in chunks]
-    judged_s, bare_s = sum(c.judged_s for c in chunks), sum(c.bare_s for c in chunks)
+    """Print seconds and ratios; the median ratio to the loop with the same runs."""
     samples = sum(one.samples for chunk in chunks for one in chunk.found)
-    median = statistics.median(ratios)
+    judged_s = sum(chunk.judged_s for chunk in chunks)
     print(f"{len(chunks)} chunks, {samples} samples, float32 forward, 1 thread")
-    print(
-        f"check {judged_s:.1f} s, bare loop {bare_s:.1f} s, of the totals {judged_s / bare_s:.2f}"
-    )
-    print(f"ratio: median {median:.2f} of the chunks, {min(ratios):.2f} to {max(ratios):.2f}")
+    print(f"check takes {judged_s:.1f} s")
+    loops = {
+        "the two calls": [chunk.bare_s for chunk in chunks],
+        "all calls": [chunk.bare_s + chunk.runs_s for chunk in chunks],
+    }
+    median = 0.0
+    for label, alone in loops.items():
+        ratios = [chunk.judged_s / one for chunk, one in zip(chunks, alone, strict=True)]
+        median = statistics.median(ratios)
+        print(
+            f"  {label} alone {sum(alone):.1f} s: ratio of the totals "
+            f"{judged_s / sum(alone):.2f}, median of the chunks {median:.2f} "
+            f"({min(ratios):.2f} to {max(ratios):.2f})"
+        )
     highest = max(chunks, key=lambda chunk: chunk.peak_mib)
     print(f"peak memory {highest.peak_mib:.0f} MiB, first held in {highest.names}")
     each = [pair for one in chunks for pair in zip(one.each_s, one.found, strict=True)]

@@ -62,6 +62,8 @@ def _rounded(mode: Any, in_place: bool, value: Any) -> Any:
         factor = torch.where(held, 1.0, factor)
     plain = value.clone() if in_place else value
     moved = value.mul_(factor) if in_place else value * factor
+    if in_place:
+        mode.forget(value)
     # The latest first: what was written twice is found as it was before the last time.
     mode.latest.appendleft((moved, plain))
     return moved
@@ -101,6 +103,14 @@ def _rounding_mode() -> Any:
         def before(self, result: Any) -> Any:
             """A final result as it was before it moved."""
             return next((plain for moved, plain in self.latest if moved is result), result)
+
+        def forget(self, written: Any) -> None:
+            """What shares memory with a tensor that was written to was something else before."""
+            place = written.untyped_storage().data_ptr()
+            kept = [
+                pair for pair in self.latest if pair[0].untyped_storage().data_ptr() != place
+            ]
+            self.latest = deque(kept, maxlen=_LATEST)
 
         def rounding_of(self, size: Any) -> Any:
             """One epsilon of ``size`` with random signs, in its shape."""

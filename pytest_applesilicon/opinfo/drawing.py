@@ -37,6 +37,10 @@ DTYPES = (
 #: Draws under one swap of the generators: few at first, as often no more are wanted.
 _BATCHES = (8, 32)
 
+#: Elements of the inputs drawn under one swap: a few of the largest inputs there are
+#: (``grid_sampler_3d``, 5 million elements) do not pile up in memory.
+_BATCH_ELEMENTS = 2**22
+
 T = TypeVar("T")
 
 
@@ -128,18 +132,30 @@ def _all(make: Callable[[], Any], stream: Stream) -> Iterator[Any]:
     while True:
         batch: list[Any] = []
         failure: Exception | None = None
+        full = False
         with stream.running():
             try:
                 items = iter(make()) if items is None else items
-                batch.extend(islice(items, size))
+                full = _take(items, size, batch)
             except Exception as error:  # told once those drawn before it were used
                 failure = error
         yield from batch
         if failure is not None:
             raise failure
-        if len(batch) < size:
+        if not full:
             return
         size = later
+
+
+def _take(items: Iterator[Any], size: int, batch: list[Any]) -> bool:
+    """Move items to the batch until it is full; whether there may be more."""
+    elements = 0
+    for item in islice(items, size):
+        batch.append(item)
+        elements += getattr(getattr(item, "input", None), "nelement", int)()
+        if elements > _BATCH_ELEMENTS:
+            return True
+    return len(batch) == size
 
 
 def _spread(items: list[T], count: int) -> Iterator[T]:

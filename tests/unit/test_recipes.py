@@ -77,3 +77,14 @@ def test_an_operator_that_writes_is_taken_as_it_is():
     assert recipes.recipe_of(torch.ops.aten.log_softmax.int) is None
     assert recipes.recipe_of(torch.ops.aten._log_softmax.default) is not None
     assert recipes.recipe_of(torch.ops.aten.clamp.default) is None
+
+
+def test_a_result_that_is_written_to_after_it_was_made_is_what_was_written():
+    def padded(given: Any) -> Any:
+        whole = torch.empty(6).fill_(0.1)
+        whole[1:5].copy_(given)
+        return whole
+
+    for call in (padded, lambda given: torch.constant_pad_nd(given, (1, 1), 0.1)):
+        width, exact = magnitude(call, sample(4))
+        assert width.max() <= 8 * EPS * np.abs(exact).max()
