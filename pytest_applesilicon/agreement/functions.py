@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pytest_applesilicon.agreement import gradients as gradients_of
 from pytest_applesilicon.agreement import layouts as layout_variants
 from pytest_applesilicon.agreement import oracle
 
@@ -83,10 +84,10 @@ def assert_agrees(
             args, _ = layout_variants.applied(_moved(inputs, target), layout)
             case = _Case(name, "backward", dtype, layout, target)
             labels: list[str] = []
-            watch = _differentiable(inputs)
-            actual = _run(case, partial(_gradients, fn, watch, layout, labels), args)
+            watch = gradients_of.differentiable(inputs)
+            actual = _run(case, partial(gradients_of.gradients, fn, watch, layout, labels), args)
             constant = "expanded" if layout == "expanded" else "contiguous"
-            call = partial(_gradients, fn, watch, constant, [])
+            call = partial(gradients_of.gradients, fn, watch, constant, [])
             _judge(case, actual, call, inputs, labels, seed)
             applies = applies or bool(actual)
         if not applies and layouts != "all":
@@ -130,7 +131,9 @@ def assert_module_agrees(
     given = (state, args, dict(kwargs or {}))
     runs: list[tuple[str, Callable[..., Any]]] = [("forward", _module_forward)]
     if gradients:
-        runs.append(("backward", partial(_module_gradients, _differentiable(given[1:]))))
+        runs.append(
+            ("backward", partial(_module_gradients, gradients_of.differentiable(given[1:])))
+        )
     for direction, run in runs:
         case = _Case(type(module).__name__, direction, _dtype_of(given), "", target)
         labels: list[str] = []
@@ -163,74 +166,6 @@ def _moved(value: Any, device: Any) -> Any:
         return one.detach().clone() if device.type == "cpu" else one.detach().to(device)
 
     return oracle.mapped(value, leaf)
-
-
-def _differentiable(inputs: Any) -> frozenset[int]:
-    """The places of the inputs whose gradients are compared."""
-    import torch
-
-    floating, required = set(), set()
-    for place, one in enumerate(oracle.leaves(inputs)):
-        if isinstance(one, torch.Tensor) and (one.is_floating_point() or one.is_complex()):
-            floating.add(place)
-            if one.requires_grad:
-                required.add(place)
-    return frozenset(required or floating)
-
-
-def _gradients(
-    fn: Callable[..., Any], watch: frozenset[int], layout: str, labels: list[str], *args: Any
-) -> Any:
-    """The gradients of the inputs at these places; what they are, in ``labels``."""
-    args, sources = _watched(args, watch)
-    labels += [f"gradient of input {place}" for place, _ in sources]
-    return _backward(fn(*args), [source for _, source in sources], layout)
-
-
-def _watched(args: Any, watch: frozenset[int]) -> tuple[Any, list[tuple[int, Any]]]:
-    """The arguments, those at these places requiring a gradient; and those, with their places.
-
-    The strides stay: a clone would lose them.
-    """
-    sources: list[tuple[int, Any]] = []
-    place = -1
-
-    def leaf(one: Any) -> Any:
-        nonlocal place
-        place += 1
-        if place not in watch:
-            return one
-        sources.append((place, one.detach().requires_grad_()))
-        return sources[-1][1]
-
-    watched = oracle.mapped(args, leaf)
-    return watched, sources
-
-
-def _backward(result: Any, sources: list[Any], layout: str) -> tuple[Any, ...]:
-    """The gradients of the sources; none where no result depends on any."""
-    import torch
-
-    outputs = [
-        one for one in oracle.leaves(result) if isinstance(one, torch.Tensor) and one.requires_grad
-    ]
-    if not outputs or not sources:
-        return ()
-    upstream = [_upstream(one, layout) for one in outputs]
-    found: tuple[Any, ...] = torch.autograd.grad(outputs, sources, upstream, materialize_grads=True)
-    return found
-
-
-def _upstream(output: Any, layout: str) -> Any:
-    """Quarters from -1 to 1 in turn, which every dtype holds exactly; expanded: ones."""
-    import torch
-
-    if layout == "expanded":
-        return torch.ones((), dtype=output.dtype, device=output.device).expand(output.shape)
-    steps = torch.arange(output.numel(), dtype=torch.float64).remainder(9).sub(4).div(4)
-    plain = steps.reshape(output.shape).to(output.dtype).to(output.device)
-    built = layout_variants.variant(plain, layout)
-    return plain if built is None else built
 
 
 # Modules
@@ -276,12 +211,12 @@ def _module_gradients(
     watch: frozenset[int], module: Any, labels: list[str], _: Any, args: Any, kwargs: Any
 ) -> Any:
     """The gradients of the inputs at these places and of the parameters."""
-    (args, kwargs), sources = _watched((args, kwargs), watch)
+    (args, kwargs), sources = gradients_of.watched((args, kwargs), watch)
     parameters = [(name, one) for name, one in module.named_parameters() if one.requires_grad]
     labels += [f"gradient of input {place}" for place, _ in sources]
     labels += [f"gradient of {name}" for name, _ in parameters]
     wanted = [source for _, source in sources] + [one for _, one in parameters]
-    return _backward(module(*args, **kwargs), wanted, "contiguous")
+    return gradients_of.backward(module(*args, **kwargs), wanted, "contiguous")
 
 
 # Judging

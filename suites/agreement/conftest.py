@@ -7,19 +7,29 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_applesilicon import opinfo, settings_of
+from pytest_applesilicon.agreement import forms
 from pytest_applesilicon.agreement.layouts import LAYOUTS
+from pytest_applesilicon.agreement.operators import dtypes_of
+from pytest_applesilicon.agreement.shapes import SHAPES
 
-from .share import COMPUTE, operators_of, share
+from .share import COMPUTE, TAKE_INPUT, operators_of, share
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_applesilicon.options import Settings
 
 
-def layout_cases(settings: Settings) -> list[Any]:
-    names = [operator.name for operator in operators_of(COMPUTE, settings)]
-    return [
-        pytest.param(layout, name, id=f"{layout}-{name}") for layout in LAYOUTS for name in names
+def form_cases(settings: Settings, found: Sequence[str], direction: str) -> list[Any]:
+    """Each operator that has the direction and is not left out, in each form."""
+    names = [
+        operator.name
+        for operator in operators_of(TAKE_INPUT, settings)
+        if operator.name not in forms.LEFT_OUT
+        and forms.DTYPE in dtypes_of(operator, direction)
+        and operator.kind != "random"
     ]
+    return [pytest.param(form, name, id=f"{form}-{name}") for form in found for name in names]
 
 
 def repeated_cases(settings: Settings) -> list[Any]:
@@ -49,7 +59,6 @@ def optimizer_cases(settings: Settings) -> list[Any]:
 
 #: What the argument names of a test are parametrised with.
 CASES = {
-    ("layout", "operator"): layout_cases,
     ("repeated_operator",): repeated_cases,
     ("edge_dtype", "edge_operator"): edge_cases,
     ("module_name",): module_cases,
@@ -60,6 +69,11 @@ CASES = {
 @pytest.hookimpl(trylast=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parametrise last, so that the device comes first in the ids."""
+    direction = metafunc.function.__name__.partition("_")[2].partition("_")[2] or "forward"
+    for name, found in (("layout", LAYOUTS), ("shape", SHAPES)):
+        if {name, "operator"} <= set(metafunc.fixturenames):
+            cases_of_forms = form_cases(settings_of(metafunc.config), found, direction)
+            metafunc.parametrize((name, "operator"), cases_of_forms)
     for names, cases in CASES.items():
         if set(names) <= set(metafunc.fixturenames):
             metafunc.parametrize(
