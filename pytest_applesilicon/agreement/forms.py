@@ -36,8 +36,11 @@ LEFT_OUT = {
 
 #: Calls of an operator, a direction and a form that are not judged, and why.
 NOT_JUDGED = {
-    ("kron", "gradient", "channels_last_3d"): "the sum of 200 products in float32 is 1.6 times "
-    "as far off as its allowed error, which does not know how the kernel adds them",
+    **{
+        ("kron", "gradient", form): "the sum of 200 products in float32 is up to 2.2 times as far "
+        "off as its allowed error, which does not know how the kernel adds them"
+        for form in ("reversed_dims", "channels_last", "channels_last_3d", "five_dim")
+    },
     ("nn.functional.scaled_dot_product_attention", "gradient", "expanded"): "for equal upstream "
     "gradients that of a row with one key cancels to zero inside the fused kernel: float32 "
     "gives 1e-6, and the allowed error does not know that intermediate result",
@@ -136,7 +139,10 @@ def _why_not(operator: Operator, form: str, direction: str, device: Any) -> str:
 
 
 def _sample_in(operator: Operator, form: str, direction: str, seed: int) -> Sample | None:
-    """The first sample that takes the form, in the shape in which it does."""
+    """The first sample that takes the form, in the shape in which it does.
+
+    New shapes are made of samples with different elements first.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         drawn = [
@@ -145,13 +151,14 @@ def _sample_in(operator: Operator, form: str, direction: str, seed: int) -> Samp
             if direction != "inplace" or not sample.broadcasts
         ]
     call_of = partial(operators.call_of, operator, direction=direction)
+    telling = sorted(drawn, key=lambda sample: not _first_varies(sample))
     if form in shapes.SHAPES:
-        made = (shapes.taken(call_of, sample, form) for sample in drawn)
+        made = (shapes.taken(call_of, sample, form) for sample in telling)
         return next((sample for sample in made if sample is not None), None)
     found = next((sample for sample in drawn if _stores(sample, form, direction)), None)
     shape = shapes.FOR_LAYOUTS.get(form)
     if found is None and shape is not None and operator.name not in shapes.UNCHECKED:
-        made = (shapes.taken(call_of, sample, shape) for sample in drawn)
+        made = (shapes.taken(call_of, sample, shape) for sample in telling)
         found = next((one for one in made if one and _stores(one, form, direction)), None)
     if found is None and (direction, form) == ("gradient", "expanded"):
         return next(iter(drawn), None)  # its upstream gradient is expanded
@@ -166,4 +173,32 @@ def _stores(sample: Sample, form: str, direction: str) -> bool:
     tensors = [one for one in oracle.leaves(given) if isinstance(one, torch.Tensor)]
     if form == "contiguous":
         return True
-    return any(one.numel() > 1 and layouts.variant(one, form) is not None for one in tensors)
+    return any(_tells(one, form) for one in tensors)
+
+
+def _tells(tensor: Any, form: str) -> bool:
+    """Whether a kernel that takes the variant for contiguous would read other values."""
+    import torch
+
+    built = layouts.variant(tensor, form)
+    if built is None or form == "expanded":
+        return built is not None
+    read = torch.as_strided(built, built.shape, torch.empty(built.shape).stride(), 0)
+    return not torch.equal(read, built)
+
+
+def _varies(tensor: Any) -> bool:
+    """Whether two of its elements differ: else it shows nothing where they change places."""
+    import torch
+
+    if tensor.numel() <= 1 or tensor.layout is not torch.strided:
+        return False
+    flat = tensor.detach().reshape(-1)
+    return bool((flat != flat[0]).any())
+
+
+def _first_varies(sample: Sample) -> bool:
+    import torch
+
+    tensors = [one for one in oracle.leaves(sample.args) if isinstance(one, torch.Tensor)]
+    return bool(tensors) and _varies(tensors[0])

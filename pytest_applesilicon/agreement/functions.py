@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pytest_applesilicon.agreement import calls, oracle
 from pytest_applesilicon.agreement import gradients as gradients_of
 from pytest_applesilicon.agreement import layouts as layout_variants
-from pytest_applesilicon.agreement import oracle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -149,7 +149,7 @@ def assert_module_agrees(
 def _run(case: _Case, call: Callable[..., Any], args: Any) -> Any:
     """What the call gives; an exception is told in which case it was raised."""
     try:
-        return call(*args)
+        return calls.on_device(call, tuple(args), {})
     except Exception as error:
         if hasattr(error, "add_note"):  # Python 3.11
             error.add_note(str(case))

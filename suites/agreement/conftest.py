@@ -29,7 +29,13 @@ def form_cases(settings: Settings, found: Sequence[str], direction: str) -> list
         and forms.DTYPE in dtypes_of(operator, direction)
         and operator.kind != "random"
     ]
-    return [pytest.param(form, name, id=f"{form}-{name}") for form in found for name in names]
+    return [
+        pytest.param(form, name, id=f"{form}-{name}")
+        for form in found
+        # torch writes into no expanded tensor.
+        if (direction, form) != ("inplace", "expanded")
+        for name in names
+    ]
 
 
 def repeated_cases(settings: Settings) -> list[Any]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pytest_applesilicon import opinfo
-from pytest_applesilicon.agreement import forms, functions, oracle
+from pytest_applesilicon.agreement import calls, forms, functions, oracle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -89,7 +89,7 @@ def run(call: Callable[..., Any], args: Any, kwargs: Any, hosts: Any) -> Any:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         try:
-            return call(*args, **kwargs)
+            return calls.on_device(call, args, kwargs)
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
             text = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             if isinstance(error, NotImplementedError) or LACKING.search(str(error)):
