@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pytest_applesilicon.agreement import calls, oracle
+from pytest_applesilicon.agreement import calls, oracle, telling
 from pytest_applesilicon.agreement import gradients as gradients_of
 from pytest_applesilicon.agreement import layouts as layout_variants
+from pytest_applesilicon.agreement import rerun as programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    from pytest_applesilicon.agreement.oracle import SampleJudgement
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class _Case:
     dtype: Any
     layout: str
     device: Any
+    #: Makes the program that shows a failure again.
+    rerun: Callable[[_Case], str]
 
     def __str__(self) -> str:
         dtype = oracle.dtype_name(self.dtype)
@@ -44,6 +46,7 @@ def assert_agrees(
     gradients: bool = True,
     layouts: str | Sequence[str] | None = "all",
     seed: int = 0,
+    keep: str | Path | None = None,
 ) -> None:
     """Fail where ``fn`` gives something else on the device than the envelope allows.
 
@@ -61,6 +64,8 @@ def assert_agrees(
         layouts: ``"all"`` that apply, one or several of ``layouts.LAYOUTS``, or ``None`` for
             contiguous tensors alone.
         seed: of the random signs that show how far rounding may move the result.
+        keep: the folder in which a failure saves the inputs, for the program that shows it
+            again; ``None`` for one in the system's temporary directory.
 
     Raises:
         AssertionError: a result is of another type, shape or dtype, lies on another device, or
@@ -72,17 +77,27 @@ def assert_agrees(
 
     target, dtype = torch.device(device), _dtype_of(inputs)
     name = _name_of(fn)
+
+    def rerun(case: _Case) -> str:
+        options = {
+            "device": str(target),
+            "gradients": case.direction == "backward",
+            "layouts": case.layout,
+            "seed": seed,
+        }
+        return programs.function_program(fn, inputs, options, keep)
+
     for layout in layout_variants.chosen(layouts):
         args, count = layout_variants.applied(_moved(inputs, target), layout)
         applies = bool(count) or layout == "contiguous"
         if applies:
-            case = _Case(name, "forward", dtype, layout, target)
+            case = _Case(name, "forward", dtype, layout, target, rerun)
             actual = _run(case, fn, args)
             _judge(case, actual, fn, inputs, [], seed)
         if gradients and (applies or layout == "expanded"):
             # fn may have written into its inputs: build them anew.
             args, _ = layout_variants.applied(_moved(inputs, target), layout)
-            case = _Case(name, "backward", dtype, layout, target)
+            case = _Case(name, "backward", dtype, layout, target, rerun)
             labels: list[str] = []
             watch = gradients_of.differentiable(inputs)
             actual = _run(case, partial(gradients_of.gradients, fn, watch, layout, labels), args)
@@ -102,6 +117,7 @@ def assert_module_agrees(
     kwargs: Mapping[str, Any] | None = None,
     gradients: bool = True,
     seed: int = 0,
+    keep: str | Path | None = None,
 ) -> None:
     """Fail where a module gives something else on the device than the envelope allows.
 
@@ -118,6 +134,8 @@ def assert_module_agrees(
         kwargs: its keyword arguments.
         gradients: compare the gradients too.
         seed: of the random signs that show how far rounding may move the result.
+        keep: the folder in which a failure saves the inputs, for the program that shows it
+            again; ``None`` for one in the system's temporary directory.
 
     Raises:
         AssertionError: as ``assert_agrees``; the text names the result, buffer or gradient.
@@ -134,8 +152,17 @@ def assert_module_agrees(
         runs.append(
             ("backward", partial(_module_gradients, gradients_of.differentiable(given[1:])))
         )
+
+    def rerun(case: _Case) -> str:
+        options = {
+            "device": str(target),
+            "gradients": case.direction == "backward",
+            "seed": seed,
+        }
+        return programs.module_program(module, args, given[2], options, keep)
+
     for direction, run in runs:
-        case = _Case(type(module).__name__, direction, _dtype_of(given), "", target)
+        case = _Case(type(module).__name__, direction, _dtype_of(given), "", target, rerun)
         labels: list[str] = []
         actual = _run(
             case, partial(run, _on(module, target), labels), (None, *_moved(given[1:], target))
@@ -233,25 +260,18 @@ def _judge(
     __tracebackhide__ = True
     elsewhere = _elsewhere(actual, case.device)
     if elsewhere:
-        raise AssertionError(f"{case}: a result is on {elsewhere}, not on {case.device}")
+        raise _failure(case, args, f"a result is on {elsewhere}, not on {case.device}")
     found = oracle.judge_sample(actual, call, args, {}, case.dtype, seed=seed)
     if not found.agrees:
         label = labels[found.leaf] if found.leaf < len(labels) else f"result {found.leaf}"
-        raise AssertionError(f"{case}: {difference(found, label)}")
+        expected = telling.host_element(call, args, {}, found)
+        raise _failure(case, args, telling.told(found, label, expected))
 
 
-def difference(found: SampleJudgement, label: str = "") -> str:
-    """What differs, with the worst element and the size of its error."""
-    label = label or f"result {found.leaf}"
-    figures = found.judgement
-    if found.differs_in != "values" or figures is None:
-        return f"{found.differs_in} of {label} differs: {found.actual}, expected {found.expected}"
-    return (
-        f"{label} is wrong at {list(figures.index)}: actual {figures.actual}, "
-        f"oracle {figures.oracle}: off by {figures.error:.3g}, {figures.error_ulp:.3g} ULP, "
-        f"{figures.error_envelope:.3g} times what is allowed; "
-        f"{figures.outside} of {figures.total} elements are outside"
-    )
+def _failure(case: _Case, args: Any, text: str) -> AssertionError:
+    # Of a module the state comes first, which its program saves.
+    shown = telling.sample_text(args if case.layout else args[1], None if case.layout else args[2])
+    return AssertionError(f"{case}: {text}\nsample: {shown}\n{case.rerun(case)}")
 
 
 def _elsewhere(actual: Any, device: Any) -> str:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_applesilicon import fallback, opinfo
-from pytest_applesilicon.agreement import gradients, layouts, oracle
+from pytest_applesilicon.agreement import gradients, layouts, oracle, telling
 from pytest_applesilicon.records import OpOutcome
 
 if TYPE_CHECKING:
@@ -319,7 +319,10 @@ class _Run:
                 needs_same_dtype=int(found.needs_same_dtype),
             )
         if not found.agrees:
-            return replace(base, outcome="wrong", reason=f"{self._place()}: {_told(found)}")
+            sample = self.sample
+            expected = telling.host_element(self._call(), sample.args, sample.kwargs, found)
+            reason = f"{self._place()}: {telling.told(found, expected=expected)}"
+            return replace(base, outcome="wrong", reason=reason)
         if ran_on_cpu:
             return replace(base, outcome="fallback", reason=", ".join(ran_on_cpu))
         return replace(base, outcome="native")
@@ -344,22 +347,6 @@ class _Run:
 
 def _finite(value: float) -> float:
     return value if math.isfinite(value) else 0.0
-
-
-def _told(found: oracle.SampleJudgement) -> str:
-    """What differs, with the worst element and the sizes of its error."""
-    figures = found.judgement
-    if found.differs_in != "values" or figures is None:
-        return (
-            f"{found.differs_in} of result {found.leaf} differs: "
-            f"{found.actual}, expected {found.expected}"
-        )
-    return (
-        f"result {found.leaf} is wrong at {list(figures.index)}: {figures.actual}, "
-        f"oracle {figures.oracle}: off by {figures.error:.3g}, {figures.error_ulp:.3g} ULP, "
-        f"{figures.error_envelope:.3g} times what is allowed; "
-        f"{figures.outside} of {figures.total} elements are outside"
-    )
 
 
 def _forward(operator: Operator, sample: Sample, *args: Any, **kwargs: Any) -> Any:

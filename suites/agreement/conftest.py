@@ -15,8 +15,9 @@ from pytest_applesilicon.agreement.shapes import SHAPES
 from .share import COMPUTE, TAKE_INPUT, operators_of, share
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
+    from pytest_applesilicon.fixtures import AppleSilicon
     from pytest_applesilicon.options import Settings
 
 
@@ -70,6 +71,27 @@ CASES = {
     ("module_name",): module_cases,
     ("optimizer", "configuration"): optimizer_cases,
 }
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Add to each failure a program of three lines that runs the one test again."""
+    report = yield
+    asking = getattr(item, "funcargs", {}).get("applesilicon")
+    if report.failed and asking is not None:
+        report.sections.append(("reproduce", reproduction(item, asking)))
+    return report
+
+
+def reproduction(item: pytest.Item, asking: AppleSilicon) -> str:
+    """The program. At full size there is every test, and each has the samples of the other."""
+    test = f"pytest_applesilicon.suites.agreement.{item.path.stem}::{item.name}"
+    options = [f"--device={asking.spec}", f"--seed={asking.settings.seed}", "--size=full"]
+    return (
+        "import pytest\n"
+        f'test = "{test}"\n'
+        f'raise SystemExit(pytest.main(["--pyargs", test, *{options!r}]))\n'
+    )
 
 
 @pytest.hookimpl(trylast=True)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pytest_applesilicon import opinfo
-from pytest_applesilicon.agreement import calls, forms, functions, oracle
+from pytest_applesilicon.agreement import calls, forms, oracle, telling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -117,7 +117,11 @@ def judge(
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         found = oracle.judge_sample(actual, call, args, kwargs, dtype, name=name, kind=kind)
-    assert found.agrees, functions.difference(found)
+    if not found.agrees:
+        expected = telling.host_element(call, args, kwargs, found)
+        what = f"{name or 'call'}{telling.sample_text(args, kwargs)}"
+        text = telling.told(found, expected=expected)
+        pytest.fail(f"{what}, in {oracle.dtype_name(dtype)}: {text}", pytrace=False)
 
 
 def judge_operator(
