@@ -112,7 +112,9 @@ def assert_same(request: pytest.FixtureRequest) -> AssertSame:
 
 
 @pytest.fixture
-def assert_agrees(applesilicon_device: Target) -> Callable[..., None]:
+def assert_agrees(
+    applesilicon_device: Target, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., None]:
     """``assert_agrees(fn, *inputs)``: fn gives on the device what float64 on the host allows.
 
     With gradients and in every memory layout, unless told otherwise: see
@@ -120,15 +122,25 @@ def assert_agrees(applesilicon_device: Target) -> Callable[..., None]:
     """
     from pytest_applesilicon.agreement import functions
 
-    return partial(functions.assert_agrees, device=_torch_device(applesilicon_device))
+    return partial(
+        functions.assert_agrees,
+        device=_torch_device(applesilicon_device),
+        keep=tmp_path_factory.getbasetemp(),
+    )
 
 
 @pytest.fixture
-def assert_module_agrees(applesilicon_device: Target) -> Callable[..., None]:
+def assert_module_agrees(
+    applesilicon_device: Target, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., None]:
     """``assert_module_agrees(module, inputs)``: the same for a module and its parameters."""
     from pytest_applesilicon.agreement import functions
 
-    return partial(functions.assert_module_agrees, device=_torch_device(applesilicon_device))
+    return partial(
+        functions.assert_module_agrees,
+        device=_torch_device(applesilicon_device),
+        keep=tmp_path_factory.getbasetemp(),
+    )
 
 
 def _torch_device(target: Target) -> str:

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pytest_applesilicon.agreement import calls, oracle, telling, walking
+from pytest_applesilicon.agreement import gradients as gradients_of
 from pytest_applesilicon.agreement import layouts as layout_variants
-from pytest_applesilicon.agreement import oracle, walking
+from pytest_applesilicon.agreement import rerun as programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    from pytest_applesilicon.agreement.oracle import SampleJudgement
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class _Case:
     dtype: Any
     layout: str
     device: Any
+    #: Makes the program that shows a failure again.
+    rerun: Callable[[_Case], str]
 
     def __str__(self) -> str:
         dtype = walking.dtype_name(self.dtype)
@@ -43,6 +46,7 @@ def assert_agrees(
     gradients: bool = True,
     layouts: str | Sequence[str] | None = "all",
     seed: int = 0,
+    keep: str | Path | None = None,
 ) -> None:
     """Fail where ``fn`` gives something else on the device than the envelope allows.
 
@@ -60,6 +64,8 @@ def assert_agrees(
         layouts: ``"all"`` that apply, one or several of ``layouts.LAYOUTS``, or ``None`` for
             contiguous tensors alone.
         seed: of the random signs that show how far rounding may move the result.
+        keep: the folder in which a failure saves the inputs, for the program that shows it
+            again; ``None`` for one in the system's temporary directory.
 
     Raises:
         AssertionError: a result is of another type, shape or dtype, lies on another device, or
@@ -71,22 +77,32 @@ def assert_agrees(
 
     target, dtype = torch.device(device), _dtype_of(inputs)
     name = _name_of(fn)
+
+    def rerun(case: _Case) -> str:
+        options = {
+            "device": str(target),
+            "gradients": case.direction == "backward",
+            "layouts": case.layout,
+            "seed": seed,
+        }
+        return programs.function_program(fn, inputs, options, keep)
+
     for layout in layout_variants.chosen(layouts):
         args, count = layout_variants.applied(_moved(inputs, target), layout)
         applies = bool(count) or layout == "contiguous"
         if applies:
-            case = _Case(name, "forward", dtype, layout, target)
+            case = _Case(name, "forward", dtype, layout, target, rerun)
             actual = _run(case, fn, args)
             _judge(case, actual, fn, inputs, [], seed)
         if gradients and (applies or layout == "expanded"):
             # fn may have written into its inputs: build them anew.
             args, _ = layout_variants.applied(_moved(inputs, target), layout)
-            case = _Case(name, "backward", dtype, layout, target)
+            case = _Case(name, "backward", dtype, layout, target, rerun)
             labels: list[str] = []
-            watch = _differentiable(inputs)
-            actual = _run(case, partial(_gradients, fn, watch, layout, labels), args)
+            watch = gradients_of.differentiable(inputs)
+            actual = _run(case, partial(gradients_of.gradients, fn, watch, layout, labels), args)
             constant = "expanded" if layout == "expanded" else "contiguous"
-            call = partial(_gradients, fn, watch, constant, [])
+            call = partial(gradients_of.gradients, fn, watch, constant, [])
             _judge(case, actual, call, inputs, labels, seed)
             applies = applies or bool(actual)
         if not applies and layouts != "all":
@@ -101,6 +117,7 @@ def assert_module_agrees(
     kwargs: Mapping[str, Any] | None = None,
     gradients: bool = True,
     seed: int = 0,
+    keep: str | Path | None = None,
 ) -> None:
     """Fail where a module gives something else on the device than the envelope allows.
 
@@ -117,6 +134,8 @@ def assert_module_agrees(
         kwargs: its keyword arguments.
         gradients: compare the gradients too.
         seed: of the random signs that show how far rounding may move the result.
+        keep: the folder in which a failure saves the inputs, for the program that shows it
+            again; ``None`` for one in the system's temporary directory.
 
     Raises:
         AssertionError: as ``assert_agrees``; the text names the result, buffer or gradient.
@@ -130,9 +149,20 @@ def assert_module_agrees(
     given = (state, args, dict(kwargs or {}))
     runs: list[tuple[str, Callable[..., Any]]] = [("forward", _module_forward)]
     if gradients:
-        runs.append(("backward", partial(_module_gradients, _differentiable(given[1:]))))
+        runs.append(
+            ("backward", partial(_module_gradients, gradients_of.differentiable(given[1:])))
+        )
+
+    def rerun(case: _Case) -> str:
+        options = {
+            "device": str(target),
+            "gradients": case.direction == "backward",
+            "seed": seed,
+        }
+        return programs.module_program(module, args, given[2], options, keep)
+
     for direction, run in runs:
-        case = _Case(type(module).__name__, direction, _dtype_of(given), "", target)
+        case = _Case(type(module).__name__, direction, _dtype_of(given), "", target, rerun)
         labels: list[str] = []
         actual = _run(
             case, partial(run, _on(module, target), labels), (None, *_moved(given[1:], target))
@@ -146,7 +176,7 @@ def assert_module_agrees(
 def _run(case: _Case, call: Callable[..., Any], args: Any) -> Any:
     """What the call gives; an exception is told in which case it was raised."""
     try:
-        return call(*args)
+        return calls.on_device(call, tuple(args), {})
     except Exception as error:
         if hasattr(error, "add_note"):  # Python 3.11
             error.add_note(str(case))
@@ -163,74 +193,6 @@ def _moved(value: Any, device: Any) -> Any:
         return one.detach().clone() if device.type == "cpu" else one.detach().to(device)
 
     return walking.mapped(value, leaf)
-
-
-def _differentiable(inputs: Any) -> frozenset[int]:
-    """The places of the inputs whose gradients are compared."""
-    import torch
-
-    floating, required = set(), set()
-    for place, one in enumerate(walking.leaves(inputs)):
-        if isinstance(one, torch.Tensor) and (one.is_floating_point() or one.is_complex()):
-            floating.add(place)
-            if one.requires_grad:
-                required.add(place)
-    return frozenset(required or floating)
-
-
-def _gradients(
-    fn: Callable[..., Any], watch: frozenset[int], layout: str, labels: list[str], *args: Any
-) -> Any:
-    """The gradients of the inputs at these places; what they are, in ``labels``."""
-    args, sources = _watched(args, watch)
-    labels += [f"gradient of input {place}" for place, _ in sources]
-    return _backward(fn(*args), [source for _, source in sources], layout)
-
-
-def _watched(args: Any, watch: frozenset[int]) -> tuple[Any, list[tuple[int, Any]]]:
-    """The arguments, those at these places requiring a gradient; and those, with their places.
-
-    The strides stay: a clone would lose them.
-    """
-    sources: list[tuple[int, Any]] = []
-    place = -1
-
-    def leaf(one: Any) -> Any:
-        nonlocal place
-        place += 1
-        if place not in watch:
-            return one
-        sources.append((place, one.detach().requires_grad_()))
-        return sources[-1][1]
-
-    watched = walking.mapped(args, leaf)
-    return watched, sources
-
-
-def _backward(result: Any, sources: list[Any], layout: str) -> tuple[Any, ...]:
-    """The gradients of the sources; none where no result depends on any."""
-    import torch
-
-    outputs = [
-        one for one in walking.leaves(result) if isinstance(one, torch.Tensor) and one.requires_grad
-    ]
-    if not outputs or not sources:
-        return ()
-    upstream = [_upstream(one, layout) for one in outputs]
-    found: tuple[Any, ...] = torch.autograd.grad(outputs, sources, upstream, materialize_grads=True)
-    return found
-
-
-def _upstream(output: Any, layout: str) -> Any:
-    """Quarters from -1 to 1 in turn, which every dtype holds exactly; expanded: ones."""
-    import torch
-
-    if layout == "expanded":
-        return torch.ones((), dtype=output.dtype, device=output.device).expand(output.shape)
-    steps = torch.arange(output.numel(), dtype=torch.float64).remainder(9).sub(4).div(4)
-    plain = steps.reshape(output.shape).to(output.dtype).to(output.device)
-    built = layout_variants.variant(plain, layout)
-    return plain if built is None else built
 
 
 # Modules
@@ -276,12 +238,12 @@ def _module_gradients(
     watch: frozenset[int], module: Any, labels: list[str], _: Any, args: Any, kwargs: Any
 ) -> Any:
     """The gradients of the inputs at these places and of the parameters."""
-    (args, kwargs), sources = _watched((args, kwargs), watch)
+    (args, kwargs), sources = gradients_of.watched((args, kwargs), watch)
     parameters = [(name, one) for name, one in module.named_parameters() if one.requires_grad]
     labels += [f"gradient of input {place}" for place, _ in sources]
     labels += [f"gradient of {name}" for name, _ in parameters]
     wanted = [source for _, source in sources] + [one for _, one in parameters]
-    return _backward(module(*args, **kwargs), wanted, "contiguous")
+    return gradients_of.backward(module(*args, **kwargs), wanted, "contiguous")
 
 
 # Judging
@@ -298,25 +260,18 @@ def _judge(
     __tracebackhide__ = True
     elsewhere = _elsewhere(actual, case.device)
     if elsewhere:
-        raise AssertionError(f"{case}: a result is on {elsewhere}, not on {case.device}")
+        raise _failure(case, args, f"a result is on {elsewhere}, not on {case.device}")
     found = oracle.judge_sample(actual, call, args, {}, case.dtype, seed=seed)
     if not found.agrees:
         label = labels[found.leaf] if found.leaf < len(labels) else f"result {found.leaf}"
-        raise AssertionError(f"{case}: {difference(found, label)}")
+        expected = telling.host_element(call, args, {}, found)
+        raise _failure(case, args, telling.told(found, label, expected))
 
 
-def difference(found: SampleJudgement, label: str = "") -> str:
-    """What differs, with the worst element and the size of its error."""
-    label = label or f"result {found.leaf}"
-    figures = found.judgement
-    if found.differs_in != "values" or figures is None:
-        return f"{found.differs_in} of {label} differs: {found.actual}, expected {found.expected}"
-    return (
-        f"{label} is wrong at {list(figures.index)}: actual {figures.actual}, "
-        f"oracle {figures.oracle}: off by {figures.error:.3g}, {figures.error_ulp:.3g} ULP, "
-        f"{figures.error_envelope:.3g} times what is allowed; "
-        f"{figures.outside} of {figures.total} elements are outside"
-    )
+def _failure(case: _Case, args: Any, text: str) -> AssertionError:
+    # Of a module the state comes first, which its program saves.
+    shown = telling.sample_text(args if case.layout else args[1], None if case.layout else args[2])
+    return AssertionError(f"{case}: {text}\nsample: {shown}\n{case.rerun(case)}")
 
 
 def _elsewhere(actual: Any, device: Any) -> str:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_applesilicon import fallback, opinfo
-from pytest_applesilicon.agreement import oracle, walking
+from pytest_applesilicon.agreement import gradients, layouts, oracle, telling, walking
 from pytest_applesilicon.records import OpOutcome, Outcome
 
 if TYPE_CHECKING:
@@ -137,6 +137,47 @@ def check(
     return found
 
 
+def sample_outcome(
+    operator: Operator,
+    sample: Sample,
+    dtype: str,
+    *,
+    device: Any,
+    direction: str = "forward",
+    layout: str = "",
+) -> OpOutcome:
+    """Run one sample of an operator on a device, its tensors stored in a layout, and judge it.
+
+    Args:
+        operator: what is called.
+        sample: its arguments, on the host.
+        dtype: one of ``opinfo.DTYPES``.
+        device: a ``torch.device`` or its name.
+        direction: one of ``DIRECTIONS``; the upstream gradient and the tensor that is written
+            in place are stored in the layout too.
+        layout: one of ``layouts.LAYOUTS``, or empty for that of the sample.
+    """
+    import torch
+
+    run = _Run(operator, sample, dtype, torch.device(device), direction, layout=layout)
+    tally = _Tally()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tally.add(run.found(), 0)
+    return OpOutcome(operator.name, operator.category, dtype, direction, **tally.figures)
+
+
+def call_of(
+    operator: Operator, sample: Sample, direction: str, layout: str = ""
+) -> Callable[..., Any]:
+    """What is called in a direction, as a function of the sample's arguments."""
+    if direction == "gradient":
+        return partial(_gradients, operator, sample, layout)
+    if direction == "inplace":
+        return partial(_inplace, operator, sample, layout)
+    return partial(_forward, operator, sample)
+
+
 def _cannot(direction: str, sample: Sample) -> bool:
     """Whether torch refuses this sample in this direction on every device."""
     if direction == "inplace":
@@ -214,23 +255,22 @@ class _Run:
     dtype: str
     device: Any
     direction: str
+    layout: str = field(default="", kw_only=True)
 
     def found(self) -> _Found:
-        call = self._call()
+        call = call_of(self.operator, self.sample, self.direction, self.layout)
         args, kwargs = self.sample.args, dict(self.sample.kwargs)
         ran_on_cpu: list[str] = []
         try:
             actual = self._on_device(call, args, kwargs, ran_on_cpu)
         except Exception as error:  # whatever an operator raises is an outcome
             return self._raised(error, call, args, kwargs)
-        return self._judged(call, actual, ran_on_cpu)
+        return self._judged(actual, ran_on_cpu)
 
     def _call(self) -> Callable[..., Any]:
-        if self.direction == "gradient":
-            return partial(_gradients, self.operator, self.sample)
-        if self.direction == "inplace":
-            return partial(_inplace, self.operator, self.sample)
-        return partial(_forward, self.operator, self.sample)
+        # The layout ``expanded`` has another upstream gradient, the others store it otherwise.
+        layout = self.layout if self.layout == "expanded" else ""
+        return call_of(self.operator, self.sample, self.direction, layout)
 
     def _on_device(
         self,
@@ -262,7 +302,8 @@ class _Run:
         moved = walking.mapped(value, leaf)
         if isinstance(moved, dict) and moved.get("device") == "cpu":
             moved["device"] = self.device
-        return moved
+        # A copy to a device makes many a view contiguous: the layout is built there.
+        return layouts.applied(moved, self.layout)[0] if self.layout else moved
 
     def _raised(
         self,
@@ -275,18 +316,22 @@ class _Run:
         if is_lacking(error):
             return _Found("unsupported", text)
         try:
-            call(*walking.copied(args), **walking.copied(kwargs))
+            here, named = walking.copied(args), walking.copied(kwargs)
+            if self.layout:
+                (here, named), _ = layouts.applied((here, named), self.layout)
+            call(*here, **named)
         except Exception:  # the host refuses the sample as well: it tells nothing
             return _Found("not-run", text)
         return _Found("wrong", f"{self._place()} raised {text}; the CPU does not")
 
-    def _judged(self, call: Callable[..., Any], actual: Any, ran_on_cpu: list[str]) -> _Found:
+    def _judged(self, actual: Any, ran_on_cpu: list[str]) -> _Found:
         import torch
 
         elsewhere = self._elsewhere(actual)
         if elsewhere:
             reason = f"{self._place()}: the result is on {elsewhere}, not on {self.device}"
             return _Found("wrong", reason)
+        call = self._call()
         found = oracle.judge_sample(
             actual,
             call,
@@ -301,7 +346,10 @@ class _Run:
             else self.operator.kind_of(self.sample),
         )
         if not found.agrees:
-            return _Found("wrong", f"{self._place()}: {_told(found)}")
+            sample = self.sample
+            expected = telling.host_element(call, sample.args, sample.kwargs, found)
+            reason = f"{self._place()}: {telling.told(found, expected=expected)}"
+            return _Found("wrong", reason)
         outcome: Outcome = "fallback" if ran_on_cpu else "native"
         figures = found.judgement
         if figures is None:
@@ -336,22 +384,6 @@ def _finite(value: float) -> float:
     return value if math.isfinite(value) else 0.0
 
 
-def _told(found: oracle.SampleJudgement) -> str:
-    """What differs, with the worst element and the sizes of its error."""
-    figures = found.judgement
-    if found.differs_in != "values" or figures is None:
-        return (
-            f"{found.differs_in} of result {found.leaf} differs: "
-            f"{found.actual}, expected {found.expected}"
-        )
-    return (
-        f"result {found.leaf} is wrong at {list(figures.index)}: {figures.actual}, "
-        f"oracle {figures.oracle}: off by {figures.error:.3g}, {figures.error_ulp:.3g} ULP, "
-        f"{figures.error_envelope:.3g} times what is allowed; "
-        f"{figures.outside} of {figures.total} elements are outside"
-    )
-
-
 def _forward(operator: Operator, sample: Sample, *args: Any, **kwargs: Any) -> Any:
     import torch
 
@@ -359,12 +391,13 @@ def _forward(operator: Operator, sample: Sample, *args: Any, **kwargs: Any) -> A
         return operator.call(sample, args=args, kwargs=kwargs)
 
 
-def _inplace(operator: Operator, sample: Sample, *args: Any, **kwargs: Any) -> Any:
+def _inplace(operator: Operator, sample: Sample, layout: str, *args: Any, **kwargs: Any) -> Any:
     """The first argument after the call in place, which must be what the call returns."""
     import torch
 
     with torch.no_grad():
-        first = args[0].clone()
+        first = layouts.variant(args[0], layout) if layout else None
+        first = args[0].clone() if first is None else first
         operator.call_inplace(sample, args=(first, *args[1:]), kwargs=kwargs)
         return first
 
@@ -381,32 +414,14 @@ def _into_out(operator: Operator, sample: Sample, *args: Any, **kwargs: Any) -> 
         return outs
 
 
-def _gradients(operator: Operator, sample: Sample, *args: Any, **kwargs: Any) -> Any:
+def _gradients(operator: Operator, sample: Sample, layout: str, *args: Any, **kwargs: Any) -> Any:
     """The gradients of the inputs, for an upstream gradient that is exact in every dtype."""
     import torch
 
-    inputs: list[Any] = []
-
-    def leaf(one: Any) -> Any:
-        if isinstance(one, torch.Tensor) and (one.is_floating_point() or one.is_complex()):
-            inputs.append(one.detach().clone().requires_grad_())
-            return inputs[-1]
-        return one
-
-    moved, named = walking.mapped(args, leaf), walking.mapped(dict(kwargs), leaf)
-    result = sample.process(operator.call(sample, args=moved, kwargs=named))
-    outputs = [
-        one for one in walking.leaves(result) if isinstance(one, torch.Tensor) and one.requires_grad
-    ]
-    if not outputs or not inputs:
-        return ()
-    upstream = [_upstream(one) for one in outputs]
-    return torch.autograd.grad(outputs, inputs, upstream, materialize_grads=True)
-
-
-def _upstream(output: Any) -> Any:
-    """Quarters from -1 to 1 in turn: float16 and bfloat16 hold them exactly."""
-    import torch
-
-    steps = torch.arange(output.numel(), dtype=torch.float64).remainder(9).sub(4).div(4)
-    return steps.reshape(output.shape).to(output.dtype).to(output.device)
+    given = args, dict(kwargs)
+    watch = gradients.differentiable(given, required=False)
+    with torch.enable_grad():
+        (moved, named), sources = gradients.watched(given, watch)
+        result = sample.process(operator.call(sample, args=moved, kwargs=named))
+        inputs = [source for _, source in sources]
+        return gradients.backward(result, inputs, layout or "contiguous")

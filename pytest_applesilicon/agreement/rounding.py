@@ -107,9 +107,7 @@ def _rounding_mode() -> Any:
         def forget(self, written: Any) -> None:
             """What shares memory with a tensor that was written to was something else before."""
             place = written.untyped_storage().data_ptr()
-            kept = [
-                pair for pair in self.latest if pair[0].untyped_storage().data_ptr() != place
-            ]
+            kept = [pair for pair in self.latest if pair[0].untyped_storage().data_ptr() != place]
             self.latest = deque(kept, maxlen=_LATEST)
 
         def rounding_of(self, size: Any) -> Any:

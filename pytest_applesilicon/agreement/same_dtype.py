@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pytest_applesilicon.agreement.paths import other_threads, split_batch
 from pytest_applesilicon.agreement.perturbing import float64_by_default
 from pytest_applesilicon.agreement.walking import (
     leaves,
@@ -16,6 +17,10 @@ from pytest_applesilicon.agreement.walking import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+#: Elements below which torch's CPU kernels use one thread (at::internal::GRAIN_SIZE in
+#: aten/src/ATen/Parallel.h).
+GRAIN_SIZE = 2**15
 
 #: An error of this share of the largest element is hardly one of rounding, in any dtype; and
 #: two float64 results that differ by it are not of the same computation.
@@ -46,10 +51,12 @@ def same_dtype_error(
     kwargs: dict[str, Any],
     exact: tuple[Any, ...],
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """What the host is off in the same dtype on another path, and its values there.
+    """What the host is off in the same dtype on other paths, and its values on the first.
 
-    Both empty where the host cannot make that call, or where even its float64 result is another
-    one there: ``as_strided`` reads the storage itself.
+    The paths are other strides, a batch in two halves and, for large tensors, another number
+    of threads; the error of an element is the largest of these. Both empty where the host
+    cannot make that call, or where even its float64 result is another one there:
+    ``as_strided`` reads the storage itself.
     """
     import numpy as np
 
@@ -57,14 +64,35 @@ def same_dtype_error(
         result = [to_host(leaf) for leaf in leaves(call(*other_path(args), **other_path(kwargs)))]
     except (RuntimeError, ValueError, TypeError, IndexError):
         return (), ()
+    errors = _errors(result, exact)
+    if any(map(_is_large, errors, exact)) and not _any_path(call, args, kwargs, exact):
+        return (), ()
+    for path in (split_batch, other_threads) if _is_big(args) else (split_batch,):
+        more = path(call, args, kwargs)
+        if more is not None:
+            others = _errors([to_host(leaf) for leaf in more], exact)
+            errors = list(map(np.fmax, errors, others))
+    return tuple(errors), tuple(result)
+
+
+def _errors(result: list[Any], exact: tuple[Any, ...]) -> list[Any]:
+    """How far each leaf lies from the oracle; 0.0 where it has none to lie from."""
+    import numpy as np
+
     errors = []
     with np.errstate(all="ignore"):
         for one, wide in zip(result, exact, strict=False):
             comparable = moves(wide) and getattr(one, "shape", None) == wide.shape
             errors.append(np.abs(one - wide) if comparable else 0.0)
-    if any(map(_is_large, errors, exact)) and not _any_path(call, args, kwargs, exact):
-        return (), ()
-    return tuple(errors), tuple(result)
+    return errors
+
+
+def _is_big(args: tuple[Any, ...]) -> bool:
+    """Whether torch gives parts of a tensor to several threads: its grain size is 32768."""
+    import torch
+
+    tensors = [one for one in leaves(args) if isinstance(one, torch.Tensor)]
+    return any(one.numel() > GRAIN_SIZE for one in tensors)
 
 
 def _is_large(error: Any, exact: Any) -> bool:

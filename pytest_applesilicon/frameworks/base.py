@@ -87,6 +87,9 @@ class Framework(Protocol):
     def synchronize(self, spec: str) -> None:
         """Wait until everything started on the device is finished."""
 
+    def empty_cache(self, spec: str) -> None:
+        """Give back what the framework keeps for later calls: memory, compiled programs."""
+
     def memory(self, spec: str) -> int | None:
         """Bytes allocated on the device; ``None`` where the framework does not tell."""
 

@@ -162,6 +162,12 @@ class JaxAdapter:
         jax.effects_barrier()
         (jax.device_put(0, _find(jax, spec)) + 1).block_until_ready()
 
+    def empty_cache(self, spec: str) -> None:  # noqa: ARG002
+        """Drop what is compiled, for every device: JAX has no cache of one device."""
+        import jax
+
+        jax.clear_caches()
+
     def memory(self, spec: str) -> int | None:
         import jax
 

@@ -134,6 +134,13 @@ class MlxAdapter:
 
         mx.synchronize(mx.default_stream(_device(mx, spec)))
 
+    def empty_cache(self, spec: str) -> None:
+        import mlx.core as mx
+
+        if spec != "cpu":
+            # Older releases have it in mx.metal.
+            (getattr(mx, "clear_cache", None) or mx.metal.clear_cache)()
+
     def memory(self, spec: str) -> int | None:
         import mlx.core as mx
 

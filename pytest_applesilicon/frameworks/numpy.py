@@ -74,6 +74,9 @@ class NumpyAdapter:
     def synchronize(self, spec: str) -> None:
         """Nothing to wait for: NumPy returns when it is done."""
 
+    def empty_cache(self, spec: str) -> None:
+        """Nothing to give back: NumPy keeps nothing for later calls."""
+
     def memory(self, spec: str) -> int | None:  # noqa: ARG002
         return None
 

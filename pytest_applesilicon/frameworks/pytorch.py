@@ -130,6 +130,16 @@ class TorchAdapter:
         elif spec == "mps":
             torch.mps.synchronize()
 
+    def empty_cache(self, spec: str) -> None:
+        """Give back the memory that is kept; nothing public drops the graphs that MPS keeps."""
+        import torch
+
+        self.synchronize(spec)
+        if spec.startswith("cuda"):
+            torch.cuda.empty_cache()
+        elif spec == "mps":
+            torch.mps.empty_cache()
+
     def memory(self, spec: str) -> int | None:
         import torch
 

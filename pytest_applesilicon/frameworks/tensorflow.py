@@ -155,6 +155,9 @@ class TensorflowAdapter:
 
         tf.test.experimental.sync_devices()
 
+    def empty_cache(self, spec: str) -> None:
+        """Nothing to give back: TensorFlow keeps the memory it has until the process ends."""
+
     def memory(self, spec: str) -> int | None:
         import tensorflow as tf
 

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from pytest_applesilicon import opinfo
-from pytest_applesilicon.agreement import functions, layouts, oracle, walking
+from pytest_applesilicon.agreement import calls, forms, oracle, telling, walking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from pytest_applesilicon.fixtures import AppleSilicon
     from pytest_applesilicon.opinfo import Operator, Sample
     from pytest_applesilicon.options import Settings
 
@@ -23,6 +24,9 @@ QUICK = 4
 
 #: The categories of operators that compute; the others move, create or draw.
 COMPUTE = ("pointwise", "reduction", "nn", "indexing", "linear algebra")
+
+#: The categories of operators that take an input; the others create or draw.
+TAKE_INPUT = (*COMPUTE, "special", "fft", "sorting", "view", "other")
 
 #: What torch says where a kernel is missing or does not take a dtype.
 LACKING = re.compile(
@@ -43,6 +47,21 @@ def operators_of(categories: Sequence[str], settings: Settings) -> list[Operator
     return share(found, settings)
 
 
+def check_form(operator: str, form: str, direction: str, applesilicon: AppleSilicon) -> None:
+    """Fail where the operator is wrong on a form of its input; skip where there is none."""
+    __tracebackhide__ = True
+    found = forms.check(
+        operator,
+        form,
+        device=applesilicon.spec,
+        direction=direction,
+        seed=applesilicon.settings.seed,
+    )
+    assert found.outcome != "wrong", found.reason
+    if found.outcome in ("unsupported", "not-run"):
+        pytest.skip(f"{found.outcome}: {found.reason}")
+
+
 def moved(value: Any, device: torch.device) -> Any:
     """Copies of the tensors on the device."""
 
@@ -61,21 +80,21 @@ def samples(operator: Operator, dtype: str, seed: int, count: int | None) -> Ite
         yield from operator.samples(dtype, seed=seed, count=count)
 
 
-def run(call: Callable[..., Any], args: Any, kwargs: Any, hosts: Any, layout: str = "") -> Any:
+def run(call: Callable[..., Any], args: Any, kwargs: Any, hosts: Any) -> Any:
     """What the call gives on the device.
 
     A missing kernel is a fact of coverage, which suites/ops reports: it is a skip here. So is
-    a call that the host, given ``hosts`` in the same layout, refuses as well.
+    a call that the host, given ``hosts``, refuses as well.
     """
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         try:
-            return call(*args, **kwargs)
+            return calls.on_device(call, args, kwargs)
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
             text = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             if isinstance(error, NotImplementedError) or LACKING.search(str(error)):
                 pytest.skip(f"unsupported: {text}")
-            hosts, _ = layouts.applied(hosts, layout or "contiguous")
+            hosts = walking.copied(hosts)
             try:
                 call(*hosts[0], **hosts[1])
             except (RuntimeError, TypeError, ValueError, IndexError):
@@ -98,7 +117,11 @@ def judge(
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         found = oracle.judge_sample(actual, call, args, kwargs, dtype, name=name, kind=kind)
-    assert found.agrees, functions.difference(found)
+    if not found.agrees:
+        expected = telling.host_element(call, args, kwargs, found)
+        what = f"{name or 'call'}{telling.sample_text(args, kwargs)}"
+        text = telling.told(found, expected=expected)
+        pytest.fail(f"{what}, in {walking.dtype_name(dtype)}: {text}", pytrace=False)
 
 
 def judge_operator(

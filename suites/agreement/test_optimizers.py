@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pytest_applesilicon import opinfo
+from pytest_applesilicon.agreement import calls
 
 from .share import judge
 
@@ -68,5 +69,5 @@ def test_trajectory(
     begin = start(applesilicon.settings.seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        actual = call(*[one.to(device) for one in begin])
+        actual = calls.on_device(call, tuple(one.to(device) for one in begin), {})
         judge(actual, call, begin, {}, torch.float32)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import torch
 
 from pytest_applesilicon.agreement.operators import find
 
@@ -18,25 +17,25 @@ pytestmark = pytest.mark.frameworks("torch")
 
 DTYPE = "float32"
 
-
-def empty_cache(device: Any) -> None:
-    """Give back what the device keeps for later calls."""
-    if device.type == "mps":
-        torch.mps.empty_cache()
-    elif device.type == "cuda":
-        torch.cuda.empty_cache()
+#: How many samples are taken in turn: calls of one shape may differ in a number alone.
+SAMPLES = 2
 
 
 def test_repeated(repeated_operator: str, applesilicon: AppleSilicon, device: Any) -> None:
+    """The same calls twice, then with other values; and all of it after the cache is emptied."""
     record, seed = find(repeated_operator), applesilicon.settings.seed
     if DTYPE not in record.dtypes:
         pytest.skip(f"not defined in {DTYPE}")
-    # The same shapes with other values, and the first ones again from fresh memory.
-    for number in (seed, seed + 1, seed):
-        for sample in samples(record, DTYPE, number, 1):
+    drawn = [
+        sample
+        for number in (seed, seed, seed + 1)
+        for sample in samples(record, DTYPE, number, SAMPLES)
+    ]
+    for emptied in (False, True):
+        if emptied:
+            applesilicon.framework.empty_cache(applesilicon.spec)
+        for sample in drawn:
             given = sample.args, dict(sample.kwargs)
             args, kwargs = moved(given, device)
             actual = run(calling(record, sample), args, kwargs, given)
             judge_operator(actual, record, sample, *given, DTYPE)
-        if number != seed:
-            empty_cache(device)

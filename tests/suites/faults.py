@@ -11,45 +11,22 @@ import dataclasses
 import importlib.metadata
 import itertools
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytest
+import faults_agreement
+from fault import FEW_OPERATORS, Fault, Install
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pytest
 
 #: Names the fault of a run of the suites, and of the processes they start.
 VARIABLE = "SUITES_FAULT"
 
 #: Holds a ``sitecustomize`` that installs the fault of a process the suites start.
 CHILD_FOLDER = Path(__file__).with_name("child")
-
-Install = Callable[[pytest.MonkeyPatch], None]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One fault and the tests that must fail under it."""
-
-    name: str
-    what: str
-    """What is wrong, as a sentence."""
-    fails: dict[str, str]
-    """Starts of test ids, without ``suites/``, and what the reason of each failure says.
-
-    All other tests of the same files must pass.
-    """
-    install: Install
-    only: str = ""
-    """What ``-k`` limits the run to, where the whole files take long."""
-    options: tuple[str, ...] = ()
-    """What else the run is started with. Runs without a fault are given those of all faults."""
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """The files whose tests run under this fault."""
-        return tuple(dict.fromkeys(test.partition("::")[0] for test in self.fails))
-
 
 HEALTHY = "environment/test_device.py::test_device_is_healthy"
 SMALL_MATMUL = "environment/test_device.py::test_small_matmul_on_the_device"
@@ -71,10 +48,6 @@ FORWARD = "ops/test_operators.py::test_forward"
 GRADIENT = "ops/test_operators.py::test_gradient"
 INPLACE = "ops/test_operators.py::test_inplace"
 OUT = "ops/test_operators.py::test_out"
-
-#: Two operators in one dtype, which have all four directions. All faults of operators use these
-#: options: the tests of a run without a fault are then the same.
-FEW_OPERATORS = ("--ops=^(exp|sub)$", "--dtypes=float32")
 
 #: Two sizes are enough to see a wrong product, and take a second.
 SMALL_SIZES = "cpu-256 or cpu-512"
@@ -846,6 +819,7 @@ FAULTS = (
         in_child,
         only="two_layer_net",
     ),
+    *faults_agreement.FAULTS,
 )
 
 

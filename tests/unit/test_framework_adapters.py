@@ -494,6 +494,32 @@ def test_synchronize_and_memory_of_the_cpu(adapter):
     assert adapter.memory("cpu") is None
 
 
+def test_arrays_and_calls_outlive_the_cache(adapter):
+    before = adapter.to_device([1.0, 2.0], "cpu")
+
+    adapter.empty_cache("cpu")
+
+    assert adapter.to_host(before).tolist() == [1.0, 2.0]
+    assert adapter.to_host(adapter.to_device([3.0], "cpu")).tolist() == [3.0]
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [("mps", ["wait", "mps"]), ("cuda:1", ["wait cuda:1", "cuda"]), ("cpu", [])],
+)
+def test_torch_empties_the_cache_of_the_device_once_it_has_finished(spec, expected, monkeypatch):
+    torch = pytest.importorskip("torch")
+    done = []
+    monkeypatch.setattr(torch.mps, "synchronize", lambda: done.append("wait"))
+    monkeypatch.setattr(torch.mps, "empty_cache", lambda: done.append("mps"))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda spec: done.append(f"wait {spec}"))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: done.append("cuda"))
+
+    frameworks.load("torch").empty_cache(spec)
+
+    assert done == expected
+
+
 def test_versions_name_the_framework(adapter):
     found = adapter.versions()
 
