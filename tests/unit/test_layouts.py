@@ -47,7 +47,7 @@ def test_every_variant_has_the_same_values_and_is_stored_otherwise(shape: Any, d
             {"transposed", "strided", "offset", "reversed_dims", "channels_last_3d"},
         ),
     ],
-    ids=str,
+    ids=lambda one: ",".join(map(str, sorted(one))),
 )
 def test_the_layouts_that_apply_follow_from_the_shape(shape: Any, names: set[str]):
     assert set(layouts.variants(numbered(shape))) == {"contiguous", *names}
