@@ -1,4 +1,4 @@
-"""The command line: ``applesilicon report`` shows a JSON report again, without pytest."""
+"""The command line: each command a few lines, what it does stands in the core."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ def main() -> None:
     """The entry point of the ``applesilicon`` command."""
     try:
         import click  # noqa: F401 - only to say what is missing
+        import rich  # noqa: F401
     except ImportError:
         sys.exit(f"applesilicon: {_NEEDS_CLICK}")
-    _command()(prog_name="applesilicon")
+    command()(prog_name="applesilicon")
 
 
-def _command() -> Any:
+def command() -> Any:
+    """The command group, for ``main`` and for tests."""
     import click
 
     @click.group(help="Framework compatibility on Apple silicon.")
@@ -44,7 +46,49 @@ def _command() -> Any:
         for line in report_lines(found, shutil.get_terminal_size().columns):
             click.echo(line)
 
+    _add_doctor(applesilicon)
     return applesilicon
+
+
+def _add_doctor(group: Any) -> None:
+    import click
+
+    from pytest_applesilicon.doctor.registry import TOPICS
+
+    @group.command("doctor", help="Examine this machine, Python and installation.")  # type: ignore[untyped-decorator]
+    @click.option("--topic", "topics", multiple=True, type=click.Choice(TOPICS))
+    @click.option("--json", "as_json", is_flag=True, help="Print every finding as JSON.")
+    @click.option("--strict", is_flag=True, help="End with status 1 where there is a warning.")
+    @click.option("--all", "everything", is_flag=True, help="Show what passed too.")
+    @click.option("--no-imports", is_flag=True, help="On a Mac, import no framework.")
+    def doctor(
+        topics: tuple[str, ...], as_json: bool, strict: bool, everything: bool, no_imports: bool
+    ) -> None:
+        from pytest_applesilicon.doctor import facts, gather, registry
+        from pytest_applesilicon.reports import doctor as shown
+
+        known = facts.parse(gather.read(imports=not no_imports))
+        findings = registry.examine(known, topics or TOPICS)
+        if as_json:
+            click.echo(shown.to_json(findings, hosts.describe(known.host)))
+        else:
+            _print_doctor(shown, findings, hosts.describe(known.host), everything)
+        statuses = {one.status for one in findings}
+        sys.exit(2 if "fail" in statuses else 1 if strict and "warn" in statuses else 0)
+
+
+def _print_doctor(shown: Any, findings: Any, host: str, everything: bool) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=False)
+    console.print(f"host: {host}", markup=False)
+    grid = shown.table(findings, everything=everything)
+    if grid is not None:
+        console.print()
+        console.print(grid)
+    console.print()
+    for line in shown.closing(findings):
+        console.print(line, markup=False)
 
 
 def report_lines(found: Report, width: int) -> list[str]:

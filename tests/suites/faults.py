@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults_doctor import PLANTED
 
 #: Names the fault of a run of the suites, and of the processes they start.
 VARIABLE = "SUITES_FAULT"
@@ -44,6 +45,8 @@ class Fault:
     """What ``-k`` limits the run to, where the whole files take long."""
     options: tuple[str, ...] = ()
     """What else the run is started with. Runs without a fault are given those of all faults."""
+    others: tuple[str, ...] = ()
+    """Outcomes that all other tests may have; empty: the outcome they have without a fault."""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -846,6 +849,7 @@ FAULTS = (
         in_child,
         only="two_layer_net",
     ),
+    *(Fault(**planted) for planted in PLANTED),
 )
 
 
