@@ -47,6 +47,7 @@ def command() -> Any:
             click.echo(line)
 
     _add_doctor(applesilicon)
+    _add_wheels(applesilicon)
     return applesilicon
 
 
@@ -89,6 +90,55 @@ def _print_doctor(shown: Any, findings: Any, host: str, everything: bool) -> Non
     console.print()
     for line in shown.closing(findings):
         console.print(line, markup=False)
+
+
+def _add_wheels(group: Any) -> None:
+    import click
+
+    @group.command("wheels", help="Say which requirements have a wheel for a Mac.")  # type: ignore[untyped-decorator]
+    @click.argument("requirements", type=click.Path(path_type=Path))
+    @click.option("--python", default=".".join(map(str, sys.version_info[:2])), show_default=True)
+    @click.option("--macos", default="14", show_default=True)
+    @click.option(
+        "--arch",
+        "architectures",
+        multiple=True,
+        default=("arm64",),
+        show_default=True,
+        type=click.Choice(("arm64", "x86_64")),
+        help="May be given twice.",
+    )
+    @click.option("--refresh", is_flag=True, help="Ask again, though an answer is kept.")
+    @click.option("--json", "as_json", is_flag=True, help="Print the answers as JSON.")
+    def wheels(
+        requirements: Path,
+        python: str,
+        macos: str,
+        architectures: tuple[str, ...],
+        refresh: bool,
+        as_json: bool,
+    ) -> None:
+        from pytest_applesilicon import wheels as asked
+        from pytest_applesilicon.reports import wheels as shown
+
+        try:
+            targets = [asked.parse_target(python, macos, one) for one in architectures]
+            wanted, others = asked.read_requirements(requirements)
+        except asked.WheelsError as error:
+            raise click.ClickException(str(error)) from None
+        pip = asked.run_pip if refresh else asked.cached(asked.run_pip, asked.cache_folder())
+        answers = []
+        total = len(wanted) * len(targets)
+        with click.progressbar(length=total, label="asking pip", file=sys.stderr) as bar:
+            for one in asked.check(wanted, targets, pip):
+                answers.append(one)
+                bar.update(1)
+        if as_json:
+            click.echo(shown.to_json(answers, targets))
+        else:
+            for line in shown.lines(answers, targets, others, shutil.get_terminal_size().columns):
+                click.echo(line)
+        sys.exit(shown.exit_status(answers))
 
 
 def report_lines(found: Report, width: int) -> list[str]:
