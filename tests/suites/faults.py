@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import faults_agreement
 from fault import FEW_OPERATORS, Fault, Install
+from faults_doctor import PLANTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -820,6 +821,7 @@ FAULTS = (
         only="two_layer_net",
     ),
     *faults_agreement.FAULTS,
+    *(Fault(**planted) for planted in PLANTED),
 )
 
 
