@@ -6,6 +6,7 @@ import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,7 @@ def _caller() -> str:
     return "a thread without Python code of its own"
 
 
+@cache
 def _inside(file: str) -> bool:
     if file.startswith(("<", _HERE)):
         return True
@@ -95,6 +97,7 @@ def _inside(file: str) -> bool:
     )
 
 
+@cache
 def _short(file: str) -> str:
     try:
         return Path(file).relative_to(Path.cwd()).as_posix()

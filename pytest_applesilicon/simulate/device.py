@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pytest_applesilicon.simulate import (
+    composites,
     counters,
     generators,
     hooks,
@@ -166,7 +167,7 @@ def _register() -> None:
     _kept.append(library)
     own = special.kernels(tools)
     listed = table.native(table.path().read_text(encoding="utf-8"))
-    for name in sorted(listed | set(own) | set(special.VIEWS) - special.UNREACHED):
+    for name in sorted((listed | set(own) | set(special.VIEWS)) - special.UNREACHED):
         op = overload(name)
         if op is None:
             continue
@@ -179,6 +180,7 @@ def _register() -> None:
         library.m.impl(f"aten::{name}", "MPS", kernel, False)
     for name in table.ALWAYS_FALLBACK - listed:
         library.m.impl(f"aten::{name}", "MPS", _falls_back(tools, overload(name)), False)
+    composites.register(library, tools)
     rest = torch.library.Library("_", "IMPL")
     _kept.append(rest)
     rest.m.fallback("MPS", _missing(tools), False)

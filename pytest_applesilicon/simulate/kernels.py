@@ -88,13 +88,14 @@ class Kernels:
         """The kernel of an overload."""
         made = plan.of(op)
         general = self._general(made)
-        makers = {1: self._unary, 2: self._binary, 3: self._ternary}
-        return makers[made.simple](made, general) if made.simple else general
+        if not made.plain:
+            return general
+        run = self._plain(made, general)
+        return self._numbers(made, run, general) if len(made.tensors) > 1 else run
 
     def view(self, op: Any) -> Kernel:
         """The kernel of an overload that returns a view: the CPU's reads no memory."""
         made = plan.of(op)
-        general = self._general(made)
         name, redispatch, keys = made.name, op._handle.redispatch_boxed, self.cpu_keys
         operators = counters.current.operators
         get = operators.get
@@ -105,70 +106,57 @@ class Kernels:
                 return self._faulty_view(made, args, kwargs)
             return redispatch(keys, *args, **kwargs)
 
-        del general
         return kernel
 
-    def _unary(self, made: plan.Plan, general: Kernel) -> Kernel:
-        name, redispatch, keys = made.name, made.op._handle.redispatch_boxed, self.cpu_keys
+    def _plain(self, made: plan.Plan, general: Kernel) -> Kernel:
+        """The quick kernel: all tensors are positional and alone, and no lazy bit is set."""
+        tensor, name, redispatch = self._torch.Tensor, made.name, made.op._handle.redispatch_boxed
         operators, as_cpu, as_mps = counters.current.operators, self.as_cpu, self.as_mps
-        refused, get = self.refused, operators.get
+        keys, refused, get, other = self.cpu_keys, self.refused, operators.get, self.cpu_argument
+        in_place, several, lazy = made.plain == "in-place", made.plain == "several", made.lazy
 
-        def kernel(a: Any, *rest: Any, **kwargs: Any) -> Any:
-            if faults.active:
-                return general(a, *rest, **kwargs)
-            operators[name] = get(name, 0) + 1
-            result = redispatch(keys, as_cpu(a), *rest, **kwargs)
-            if result.dtype in refused or not result.numel():
-                return self.wrap(result)
-            return as_mps(result)
-
-        return kernel
-
-    def _binary(self, made: plan.Plan, general: Kernel) -> Kernel:
-        torch = self._torch
-        name, redispatch, keys = made.name, made.op._handle.redispatch_boxed, self.cpu_keys
-        operators, as_cpu, as_mps = counters.current.operators, self.as_cpu, self.as_mps
-        refused, tensor, get = self.refused, torch.Tensor, operators.get
-
-        def kernel(a: Any, b: Any, *rest: Any, **kwargs: Any) -> Any:
-            if faults.active or not (isinstance(a, tensor) and isinstance(b, tensor)):
-                return general(a, b, *rest, **kwargs)
+        def kernel(*args: Any, **kwargs: Any) -> Any:
+            if faults.active or (
+                lazy and any(isinstance(a, tensor) and (a.is_conj() or a.is_neg()) for a in args)
+            ):
+                return general(*args, **kwargs)
             operators[name] = get(name, 0) + 1
             result = redispatch(
                 keys,
-                as_cpu(a) if a.is_mps else self.cpu_argument(a, name),
-                as_cpu(b) if b.is_mps else self.cpu_argument(b, name),
-                *rest,
+                *[
+                    (as_cpu(a) if a.is_mps else other(a, name)) if isinstance(a, tensor) else a
+                    for a in args
+                ],
                 **kwargs,
             )
-            if result.dtype in refused or not result.numel():
+            if in_place:
+                return args[0]
+            if several:
+                return tuple(self.wrap(one) for one in result)
+            if result.dtype in refused or not result.numel() or lazy:
                 return self.wrap(result)
             return as_mps(result)
 
         return kernel
 
-    def _ternary(self, made: plan.Plan, general: Kernel) -> Kernel:
-        torch = self._torch
-        name, redispatch, keys = made.name, made.op._handle.redispatch_boxed, self.cpu_keys
-        operators, as_cpu, as_mps = counters.current.operators, self.as_cpu, self.as_mps
-        refused, tensor, get = self.refused, torch.Tensor, operators.get
+    def _numbers(self, made: plan.Plan, run: Kernel, general: Kernel) -> Kernel:
+        """The same where a number may stand in for a tensor."""
+        first, *rest = sorted(made.tensors)
+        numbers = (float, int, bool, complex)
+        if rest == [1]:
 
-        def kernel(a: Any, b: Any, c: Any, *rest: Any, **kwargs: Any) -> Any:
-            plain = isinstance(a, tensor) and isinstance(b, tensor) and isinstance(c, tensor)
-            if faults.active or not plain:
-                return general(a, b, c, *rest, **kwargs)
-            operators[name] = get(name, 0) + 1
-            result = redispatch(
-                keys,
-                as_cpu(a) if a.is_mps else self.cpu_argument(a, name),
-                as_cpu(b) if b.is_mps else self.cpu_argument(b, name),
-                as_cpu(c) if c.is_mps else self.cpu_argument(c, name),
-                *rest,
-                **kwargs,
-            )
-            if result.dtype in refused or not result.numel():
-                return self.wrap(result)
-            return as_mps(result)
+            def binary(*args: Any, **kwargs: Any) -> Any:
+                if args[1].__class__ in numbers or args[0].__class__ in numbers:
+                    return general(*args, **kwargs)
+                return run(*args, **kwargs)
+
+            return binary
+
+        def kernel(*args: Any, **kwargs: Any) -> Any:
+            for place in (first, *rest):
+                if place < len(args) and args[place].__class__ in numbers:
+                    return general(*args, **kwargs)
+            return run(*args, **kwargs)
 
         return kernel
 
@@ -303,7 +291,7 @@ class Kernels:
             return self.wrap(result)
         return self.strided(owner, result.size(), result.stride(), result.storage_offset())
 
-    def twin(self, value: Any, name: str) -> Any:
+    def twin(self, value: Any, name: str = "") -> Any:
         """Like ``unwrap``, with the storage offset kept too."""
         torch = self._torch
         if isinstance(value, (list, tuple)):
@@ -368,6 +356,8 @@ def _sibling(made: plan.Plan, numbers: tuple[int, ...]) -> Any:
         wanted[place] = "number"
     for name in packet.overloads():
         other = getattr(packet, name)
+        if not torch._C._dispatch_has_kernel(other.name()):
+            continue  # one that only TorchScript has
         kinds = [str(one.type) for one in other._schema.arguments]
         same_writes = [one.is_write for one in other._schema.arguments] == [
             one.is_write for one in made.op._schema.arguments

@@ -17,9 +17,9 @@ class Plan:
     op: Any
     name: str
     """``aten::add.Tensor``."""
-    simple: int
-    """Number of leading ``Tensor`` arguments where there are no other tensors, one plain
-    tensor is returned and no lazy bit can arrive; else 0."""
+    plain: str
+    """``one``, ``several`` or ``in-place``, by what it returns, where every tensor is a
+    positional argument of its own; else empty."""
     tensors: frozenset[int]
     """Positions of arguments of type ``Tensor`` that must not be a number."""
     written: tuple[str, ...]
@@ -44,13 +44,6 @@ def of(op: Any) -> Plan:
     kinds = [str(one.type) for one in arguments]
     lazy = any(_sees(torch, name, key) for key in _LAZY)
     generator = any("Generator" in kind for kind in kinds)
-    new = all(one.alias_info is None for one in (*arguments, *schema.returns))
-    leading = 0
-    while leading < len(kinds) and kinds[leading] == "Tensor" and not arguments[leading].kwarg_only:
-        leading += 1
-    only_leading = not any("Tensor" in kind for kind in kinds[leading:])
-    plain = [str(one.type) for one in schema.returns] == ["Tensor"]
-    simple = leading if only_leading and plain and new and not lazy and not generator else 0
     owners = {
         mark: one.name
         for one in arguments
@@ -60,7 +53,7 @@ def of(op: Any) -> Plan:
     return Plan(
         op=op,
         name=name,
-        simple=simple if simple <= 3 else 0,
+        plain="" if generator else _plain(schema),
         tensors=frozenset(place for place, kind in enumerate(kinds) if kind == "Tensor"),
         written=tuple(one.name for one in arguments if one.is_write),
         returns=tuple(_owner(one, owners) for one in schema.returns),
@@ -68,6 +61,24 @@ def of(op: Any) -> Plan:
         generator=generator,
         lazy=lazy,
     )
+
+
+def _plain(schema: Any) -> str:
+    alone = all(
+        str(one.type) in ("Tensor", "Optional[Tensor]") and not one.kwarg_only
+        for one in schema.arguments
+        if "Tensor" in str(one.type)
+    )
+    kinds = {str(one.type) for one in schema.returns}
+    if not alone or kinds != {"Tensor"}:
+        return ""
+    written = [place for place, one in enumerate(schema.arguments) if one.is_write]
+    aliased = [one.alias_info is not None for one in schema.returns]
+    if written == [0] and aliased == [True]:
+        return "in-place"
+    if written or any(aliased):
+        return ""
+    return "one" if len(aliased) == 1 else "several"
 
 
 def _owner(result: Any, owners: dict[str, str]) -> str | None:

@@ -57,6 +57,12 @@ class Special:
         self._tools = tools
         self._aten = torch.ops.aten
         self._copy = tools.runner(plan.of(torch.ops.aten.copy_.default))
+        self._redispatch = torch.ops.aten.copy_.default._handle.redispatch_boxed
+        self._empty = torch.ops.aten.empty.memory_format._handle.redispatch_boxed
+        self._empty_strided = torch.ops.aten.empty_strided.default._handle.redispatch_boxed
+        self._strided = torch.strided
+        self._cpu = torch.device("cpu")
+        self._run_scalar = tools.runner(plan.of(torch.ops.aten._local_scalar_dense.default))
         self._copy_plan = plan.of(torch.ops.aten.copy_.default)
 
     def _note(self, name: str) -> None:
@@ -67,23 +73,20 @@ class Special:
 
     def copy(self, target: Any, source: Any, non_blocking: bool = False) -> Any:
         self._note("aten::copy_")
-        if target.is_cpu:
+        if not target.is_mps:
             counters.sync("copy to host")
-        elif source.is_cpu and source.dim():
-            counters.sync("copy from host") if not non_blocking else None
-        tools = self._tools
-        if not target.numel() and not source.numel():
-            return target
-        if source.is_mps:
-            self._refuse(source)
-        plain = tools.twin if faults.active else tools.unwrap
-        args = tuple(plain(one, "aten::index") if one.is_mps else one for one in (target, source))
         if faults.active and faults.touching("aten::copy_"):
+            args = tuple(self._plain(one, self._tools.twin) for one in (target, source))
             made = self._copy_plan
             faults.applied(faults.Call(made.op, made.name, args, {}, self._copy))
         else:
-            self._copy(*args)
+            unwrap = self._tools.unwrap
+            args = (self._plain(target, unwrap), self._plain(source, unwrap))
+            self._redispatch(self._tools.cpu_keys, *args, non_blocking)
         return target
+
+    def _plain(self, tensor: Any, unwrap: Any) -> Any:
+        return unwrap(tensor) if tensor.is_mps else tensor
 
     def copy_from(self, source: Any, target: Any, non_blocking: bool = False) -> Any:
         return self.copy(target, source, non_blocking)
@@ -96,44 +99,34 @@ class Special:
     def scalar(self, tensor: Any) -> Any:
         self._note("aten::_local_scalar_dense")
         counters.sync("item")
-        op = self._aten._local_scalar_dense.default
         plain = self._tools.unwrap(tensor)
-        run = self._tools.runner(plan.of(op))
         if faults.active:
-            return faults.applied(faults.Call(op, op.name(), (plain,), {}, run))
-        return run(plain)
+            op = self._aten._local_scalar_dense.default
+            return faults.applied(faults.Call(op, op.name(), (plain,), {}, self._run_scalar))
+        return self._run_scalar(plain)
 
     # memory
 
     def empty(self, size: Any, **options: Any) -> Any:
         self._note("aten::empty.memory_format")
-        return self._new(self._aten.empty.memory_format, (size,), options)
+        return self._new(self._empty, (size,), options)
 
     def empty_strided(self, size: Any, stride: Any, **options: Any) -> Any:
         self._note("aten::empty_strided")
-        return self._new(self._aten.empty_strided.default, (size, stride), options)
+        return self._new(self._empty_strided, (size, stride), options)
 
     def _new(self, op: Any, args: Any, options: dict[str, Any]) -> Any:
-        import torch
-
-        device = options.pop("device", None)
+        device = options.get("device")
         if device is not None and device.index:
             raise RuntimeError(texts.ONE_DEVICE.format(index=device.index))
         if options.pop("pin_memory", None):
             raise RuntimeError("Only dense CPU tensors can be pinned")  # at::empty's own text
-        if options.get("layout") not in (None, torch.strided):
+        if options.get("dtype") in self._tools.refused:
+            raise self._tools.refused[options["dtype"]]()
+        if options.get("layout") not in (None, self._strided):
             raise NotImplementedError(texts.LAYOUT)
-        dtype = options.get("dtype") or torch.get_default_dtype()
-        if dtype in self._tools.refused:
-            raise self._tools.refused[dtype]()
-        made = op._handle.redispatch_boxed(
-            self._tools.cpu_keys, *args, device=torch.device("cpu"), **options
-        )
-        return self._tools.wrap(made)
-
-    def _refuse(self, tensor: Any) -> None:
-        if tensor.dtype in self._tools.refused:
-            raise self._tools.refused[tensor.dtype]()
+        options["device"] = self._cpu
+        return self._tools.wrap(op(self._tools.cpu_keys, *args, **options))
 
     def zeros(self, size: Any, **options: Any) -> Any:
         # A tensor without memory, which DLPack would export as a null pointer.
@@ -188,7 +181,8 @@ class Special:
         tools, aten = self._tools, self._aten
         upstream, x = tools.unwrap(upstream), tools.unwrap(x)
         kernel, *rest = window
-        stride, padding, dilation, ceil = [*rest, *([], 0, 1, False)[len(rest) :]]
+        defaults: list[Any] = [[], 0, 1, False]
+        stride, padding, dilation, ceil = rest + defaults[len(rest) :]
         _, places = aten.max_pool2d_with_indices.default(x, kernel, stride, padding, dilation, ceil)
         return tools.wrap(
             aten.max_pool2d_with_indices_backward.default(
