@@ -131,12 +131,14 @@ def assert_module_agrees(applesilicon_device: Target) -> Callable[..., None]:
     return partial(functions.assert_module_agrees, device=_torch_device(applesilicon_device))
 
 
-def _torch_device(target: Target) -> str:
+def _torch_device(target: Target) -> Any:
     if target.framework != "torch":
         pytest.fail(
             f"this check is written for torch; the framework of this test is {target.framework}"
         )
-    return target.device
+    from pytest_applesilicon import frameworks
+
+    return frameworks.load("torch").device(target.device)
 
 
 @pytest.fixture(scope="session")

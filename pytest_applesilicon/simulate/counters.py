@@ -61,19 +61,32 @@ def snapshot() -> Counts:
         return Counts(dict(current.operators), dict(current.fallbacks), dict(current.syncs))
 
 
+def since(before: Counts) -> Counts:
+    """What was counted after ``before`` was taken."""
+    after = snapshot()
+    return Counts(
+        *(
+            {key: count - old.get(key, 0) for key, count in new.items() if count > old.get(key, 0)}
+            for old, new in (
+                (before.operators, after.operators),
+                (before.fallbacks, after.fallbacks),
+                (before.syncs, after.syncs),
+            )
+        )
+    )
+
+
 @contextmanager
 def counted() -> Iterator[Counts]:
     """Count while the block runs; the result is filled in when it ends."""
-    before = snapshot()
-    result = Counts()
+    before, result = snapshot(), Counts()
     try:
         yield result
     finally:
-        after = snapshot()
-        for name in ("operators", "fallbacks", "syncs"):
-            old, new = getattr(before, name), getattr(after, name)
-            more = {key: count - old.get(key, 0) for key, count in new.items()}
-            getattr(result, name).update({key: count for key, count in more.items() if count})
+        found = since(before)
+        result.operators.update(found.operators)
+        result.fallbacks.update(found.fallbacks)
+        result.syncs.update(found.syncs)
 
 
 def _caller() -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 #: The torch releases that the tests run on, as ``major.minor``.
 SUPPORTED = ("2.13",)
 
-_OTHER_WAY = "--mps-audit needs no patching and works with every torch"
+OTHER_WAY = "--mps-audit needs no patching and works with every torch"
 
 
 class SimulationError(Exception):
@@ -35,6 +35,10 @@ class SimulationError(Exception):
 #: Whether the device is installed, and how it treats missing operators; it stays for the
 #: life of the process, because what was patched is used by tensors that may live on.
 installed: dict[str, Any] = {}
+
+
+#: Why an earlier attempt in this process failed: a second one would fail as well.
+_failure: list[SimulationError] = []
 
 
 def refusal(system: str, version: str, built_with_mps: bool) -> str | None:
@@ -70,25 +74,24 @@ def install(fallback: bool | None = None) -> None:
 
     if fallback is None:
         fallback = os.environ.get("PYTORCH_ENABLE_MPS_FALLBACK", "0").strip() not in ("", "0")
+    if _failure:
+        raise _failure[0]
     if installed:
         installed["fallback"] = fallback
         return
     reason = refusal(sys.platform, torch.__version__, bool(torch._C._has_mps))
     if reason:
         raise _error("start", reason)
-    _step("memory layout", memory.verify)
-    _step("generator layout", generators.locate)
-    _step("device guard", hooks.register_guard)
-    _step("hooks of MPS", hooks.swap_hooks)
-    _step("accelerator", _check_accelerator)
     installed["fallback"] = fallback
     try:
-        _step("operators", _register)
-        _step("torch's Python side", lambda: python.patch(installed["kernels"]))
-        _step("round trip", _check_round_trip)
-        _step("first backward pass", _check_backward)
-    except SimulationError:
-        installed.pop("fallback")
+        for name, action in _STEPS:
+            _step(name, action)
+    except SimulationError as error:
+        installed.clear()
+        hooks.undo()
+        while _kept:
+            _kept.pop()._destroy()
+        _failure.append(error)
         raise
     counters.reset()
 
@@ -107,7 +110,7 @@ def _error(step: str, reason: str) -> SimulationError:
 
     return SimulationError(
         f"mps-sim cannot be installed in torch {torch.__version__}, at: {step}: {reason}\n"
-        f"  remedy: {_OTHER_WAY}"
+        f"  remedy: {OTHER_WAY}"
     )
 
 
@@ -184,6 +187,20 @@ def _register() -> None:
     rest = torch.library.Library("_", "IMPL")
     _kept.append(rest)
     rest.m.fallback("MPS", _missing(tools), False)
+
+
+#: In this order: nothing is written before what it relies on was checked.
+_STEPS: tuple[tuple[str, Callable[[], None]], ...] = (
+    ("memory layout", memory.verify),
+    ("generator layout", generators.locate),
+    ("device guard", hooks.register_guard),
+    ("hooks of MPS", hooks.swap_hooks),
+    ("accelerator", _check_accelerator),
+    ("operators", _register),
+    ("round trip", _check_round_trip),
+    ("first backward pass", _check_backward),
+    ("torch's Python side", lambda: python.patch(installed["kernels"])),
+)
 
 
 def overload(name: str) -> Any:

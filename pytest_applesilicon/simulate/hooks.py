@@ -11,9 +11,12 @@ from __future__ import annotations
 import ctypes
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_applesilicon.simulate import memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: c10/core/DeviceType.h
 _MPS, _PRIVATE = 13, 20
@@ -39,6 +42,9 @@ _YES = (
 _NO_BEFORE = ("isBuilt", "isAvailable", "deviceCount", "hasMPS")
 
 _VIRTUAL = re.compile(r"^  virtual [^;{]*?(\w+)\(", re.MULTILINE)
+
+#: What puts back each word that was written, for an installation that fails later.
+_undo: list[Callable[[], None]] = []
 
 #: Objects that C++ points to: they live as long as the process.
 _kept: list[Any] = []
@@ -94,6 +100,7 @@ def swap_hooks() -> None:
     for name in _YES:
         copy[2 + places[name]] = yes or 0
     _kept.append(copy)
+    _undo.append(lambda: memory.write_word(hooks, table))
     memory.write_word(hooks, ctypes.addressof(copy) + 16)
 
 
@@ -126,6 +133,17 @@ def register_guard() -> None:
     if not registry[_PRIVATE]:
         raise memory.LayoutError(f"slot {_PRIVATE} of the guard registry stayed empty")
     registry[_MPS], registry[_PRIVATE] = registry[_PRIVATE], None
+
+    def empty() -> None:
+        registry[_MPS] = None
+
+    _undo.append(empty)
+
+
+def undo() -> None:
+    """Put back what was written: torch has no MPS again."""
+    while _undo:
+        _undo.pop()()
 
 
 def _function(library: ctypes.CDLL, name: str, result: Any) -> Any:
