@@ -143,12 +143,14 @@ def assert_module_agrees(
     )
 
 
-def _torch_device(target: Target) -> str:
+def _torch_device(target: Target) -> Any:
     if target.framework != "torch":
         pytest.fail(
             f"this check is written for torch; the framework of this test is {target.framework}"
         )
-    return target.device
+    from pytest_applesilicon import frameworks
+
+    return frameworks.load("torch").device(target.device)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ may abort or hang the process, it does so in a child. A crash or a hang is a res
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_applesilicon import frameworks
 from pytest_applesilicon.frameworks.base import DeviceAbsentError, DeviceMiscomputesError
+from pytest_applesilicon.frameworks.pytorch import SIMULATED
 from pytest_applesilicon.records import Health
 
 if TYPE_CHECKING:
@@ -63,10 +65,11 @@ def probe(
         return Health(spec, framework, "absent", f"{framework} is not installed", extra)
     plain = frameworks.load(framework).absent(spec, host)
     if plain is not None:
-        return Health(spec, framework, "absent", *plain)
+        return Health(spec, framework, "absent", *plain, simulated=spec == SIMULATED)
     if spec == "cpu":
         return Health(spec, framework, "ok", "the CPU of this host")
-    return judge(framework, spec, host, (run_child or _run_child)(framework, spec))
+    found = judge(framework, spec, host, (run_child or _run_child)(framework, spec))
+    return dataclasses.replace(found, simulated=spec == SIMULATED)
 
 
 def _run_child(framework: str, spec: str) -> ChildResult:

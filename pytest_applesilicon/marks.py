@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from packaging.version import InvalidVersion, Version
 
+from pytest_applesilicon.frameworks.pytorch import SIMULATED, simulating
 from pytest_applesilicon.frameworks.versions import version_of
 from pytest_applesilicon.options import FRAMEWORKS, MARKER_NAMES, OptionError, parse_devices
 from pytest_applesilicon.records import Health, Host, Selection, Target
@@ -47,6 +48,12 @@ def native_only() -> None:
     """The signature of the marker: no arguments."""
 
 
+def max_host_syncs(n: int) -> None:
+    """The signature of the marker."""
+    good = isinstance(n, int) and not isinstance(n, bool) and n >= 0
+    _check(good, "n", n, ("a whole number from 0",))
+
+
 def no_fallback() -> None:
     """The signature of the marker: no arguments."""
 
@@ -78,6 +85,7 @@ def frameworks(*names: str) -> None:
 _SIGNATURES: dict[str, Callable[..., None]] = {
     "requires_mps": requires_mps,
     "native_only": native_only,
+    "max_host_syncs": max_host_syncs,
     "no_fallback": no_fallback,
     "skip_on_device": skip_on_device,
     "xfail_on_device": xfail_on_device,
@@ -169,7 +177,8 @@ def skip_on_own_device(item: pytest.Item, selection: Selection) -> None:
     spec = str(getattr(item, "funcargs", {}).get("device"))
     kind = "mps" if spec.partition(":")[0] == "mps" else spec
     first = selection.targets[0]
-    health = Health(kind, first.framework, "ok", "the project's own device")
+    simulated = kind == "mps" and simulating()
+    health = Health(kind, first.framework, "ok", "the project's own device", simulated=simulated)
     target = Target(first.framework, kind, health, asked=False)
     for mark in found:
         reason = _reason_to_skip(mark, target, selection.host)
@@ -204,7 +213,9 @@ def _xfail_arguments(mark: pytest.Mark) -> dict[str, Any]:
 def _names(mark: pytest.Mark, target: Target) -> bool:
     spec = mark.args[0] if mark.args else mark.kwargs["spec"]
     return any(
-        target.device == one or target.device.partition(":")[0] == one
+        target.device == one
+        or target.device.partition(":")[0] == one
+        or (target.device, one) == (SIMULATED, "mps")
         for one in parse_devices(spec, "spec")
     )
 
@@ -221,7 +232,7 @@ def _reason_to_skip(mark: pytest.Mark, target: Target, host: Host) -> str | None
 
 def unmet(conditions: Mapping[str, Any], target: Target, host: Host) -> str | None:
     """The first condition of ``requires_mps`` that does not hold, as a reason to skip."""
-    if target.device != "mps":
+    if target.device not in ("mps", SIMULATED):
         return f"requires_mps: the device of this test is {target.device}"
     checks: dict[str, Callable[[Any], str | None]] = {
         "framework": lambda name: _unless(

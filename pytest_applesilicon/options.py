@@ -32,7 +32,7 @@ DTYPES = (
     "complex64",
 )
 FAIL_ON = ("wrong", "unsupported", "fallback", "not-run")
-DEVICES = ("auto", "cpu", "mps", "cuda", "cuda:N")
+DEVICES = ("auto", "cpu", "mps", "mps-sim", "cuda", "cuda:N")
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ OPTIONS: tuple[Option, ...] = (
         "device",
         "auto",
         "SPEC[,SPEC]",
-        "Device to test on: auto, cpu, mps, cuda, cuda:N; a comma list runs each test on each. "
-        "auto takes the best one that works: mps, then cuda, then cpu",
+        "Device to test on: auto, cpu, mps, mps-sim (simulated, on Linux), cuda, cuda:N; a comma "
+        "list runs each test on each. auto takes the best one that works: mps, then cuda, then cpu",
         short="--device",
     ),
     Option(
@@ -164,6 +164,10 @@ MARKERS: dict[str, str] = {
     "skip_on_device(spec, reason=)": "skip on the devices that the spec names",
     "xfail_on_device(spec, raises=, reason=, strict=True)": (
         "expect to fail on the devices that the spec names"
+    ),
+    "max_host_syncs(n)": (
+        "fail if the host waits for the device more than n times in this test, naming the "
+        "lines (counted on mps-sim)"
     ),
     "no_fallback": "fail if an operator of this test ran on the CPU instead of MPS",
     "frameworks(name, ...)": "the frameworks this test is written for",
@@ -421,6 +425,21 @@ def early_fallback(config: pytest.Config, args: Sequence[str]) -> str | None:
         if name in (option.true_name, option.short):
             value = given if equals else following
     return value if value in option.choices else None
+
+
+def early_simulation(config: pytest.Config, args: Sequence[str]) -> bool:
+    """Whether ``--device`` will name the simulated device, before conftest.py files are loaded.
+
+    It must be put into torch before the first backward pass of the process. In a worker of
+    pytest-xdist the option comes from the controller, not from ``args``.
+    """
+    option = next(option for option in OPTIONS if option.name == "device")
+    value = getattr(config.option, option.dest, None) or config.getini(option.dest)
+    for arg, following in zip(args, [*args, ""][1:], strict=True):
+        name, equals, given = arg.partition("=")
+        if name in (option.true_name, option.short):
+            value = given if equals else following
+    return "mps-sim" in [spec.strip() for spec in str(value or "").split(",")]
 
 
 def describe_taken(config: pytest.Config, taken: Sequence[str]) -> list[str]:

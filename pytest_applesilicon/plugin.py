@@ -45,6 +45,10 @@ def pytest_load_initial_conftests(
         restore = fallback.switch(wanted)
         if restore is not None:
             early_config.add_cleanup(restore)
+    if options.early_simulation(early_config, args):
+        from pytest_applesilicon import selection
+
+        selection.simulate_early()
     early_config.stash[_SHORT_TAKEN] = ()
     yield
     early_config.stash[_SHORT_TAKEN] = options.declare_short(parser)

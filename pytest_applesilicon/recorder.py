@@ -14,6 +14,7 @@ import pytest
 
 from pytest_applesilicon.marks import has_own_device, target_of
 from pytest_applesilicon.records import (
+    Activity,
     Measurement,
     OpOutcome,
     Record,
@@ -34,6 +35,9 @@ MEASUREMENTS = pytest.StashKey[list[Measurement]]()
 
 #: How the operator of this test did, left by its fixture.
 OPERATOR = pytest.StashKey[OpOutcome]()
+
+#: What the body of this test asked of the simulated device.
+ACTIVITY = pytest.StashKey[Activity]()
 _RECORD = pytest.StashKey[Record]()
 
 
@@ -62,13 +66,22 @@ def note(item: pytest.Item, report: pytest.TestReport) -> None:
     if report.when == "teardown":
         measured = item.stash.get(MEASUREMENTS, None) or []
         operator = item.stash.get(OPERATOR, None)
-        record = dataclasses.replace(record, measurements=tuple(measured), operator=operator)
+        activity = item.stash.get(ACTIVITY, None)
+        record = dataclasses.replace(
+            record,
+            measurements=tuple(measured),
+            operator=operator,
+            activity=activity,
+            simulated=record.simulated or bool(record.device is None and activity),
+        )
         report.user_properties.append((PROPERTY, to_json(record)))
         # A test that is run again begins anew.
         del item.stash[_RECORD]
         item.stash[MEASUREMENTS] = []
         if OPERATOR in item.stash:
             del item.stash[OPERATOR]
+        if ACTIVITY in item.stash:
+            del item.stash[ACTIVITY]
 
 
 def _begin(item: pytest.Item) -> Record:

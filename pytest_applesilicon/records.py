@@ -149,6 +149,18 @@ class OpOutcome:
 
 
 @dataclass(frozen=True)
+class Activity:
+    """What the body of one test asked of a simulated device; keys with their counts."""
+
+    operators: dict[str, int]
+    """Operators that a kernel of the device was called for: ``aten::add.Tensor``."""
+    fallbacks: dict[str, int]
+    """Operators that MPS lacks and that ran on the CPU."""
+    syncs: dict[str, int]
+    """Why and where the host waited for the device: ``item at train.py:12 in step``."""
+
+
+@dataclass(frozen=True)
 class Record:
     """One frozen fact about one test."""
 
@@ -167,6 +179,8 @@ class Record:
     own_device: bool = False
     """The test took a ``device`` that is not ours: its project's fixture or parameter."""
     operator: OpOutcome | None = None
+    activity: Activity | None = None
+    """``None`` where nothing is counted: everywhere but on a simulated device."""
 
 
 @dataclass(frozen=True)
@@ -278,9 +292,11 @@ def record_from_fields(fields: dict[str, Any]) -> Record:
     if operator is not None:
         figures = {name: float(operator[name]) for name in ("worst_ulp", "worst_envelope")}
         operator = OpOutcome(**{**operator, **figures})
+    activity = plain.pop("activity", None)
     return Record(
         **{**plain, "duration_s": float(plain["duration_s"])},
         measurements=measurements,
         timing=timing,
         operator=operator,
+        activity=Activity(**activity) if activity is not None else None,
     )

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_applesilicon import __version__, fallback, frameworks, marks, recorder, workers
+from pytest_applesilicon import (
+    __version__,
+    activity,
+    fallback,
+    frameworks,
+    marks,
+    recorder,
+    workers,
+)
 from pytest_applesilicon import host as hosts
 from pytest_applesilicon.data import mnist
 from pytest_applesilicon.files import check_writable
@@ -111,13 +119,16 @@ class Run:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
-        if item.get_closest_marker("no_fallback") is None:
-            yield
-        else:
-            with fallback.watch() as seen:
+        with activity.watched(item):
+            if item.get_closest_marker("no_fallback") is None:
                 yield
-            if seen:
-                pytest.fail(f"no_fallback: ran on the CPU instead of MPS: {', '.join(seen)}", False)
+            else:
+                with fallback.watch() as seen:
+                    yield
+                if seen:
+                    names = ", ".join(seen)
+                    pytest.fail(f"no_fallback: ran on the CPU instead of MPS: {names}", False)
+        activity.limit_syncs(item)
         target = marks.target_of(item)
         if target is not None and target.device != "cpu":
             # An error that the device reports late belongs to the test that caused it.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import importlib.util
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +13,8 @@ import pytest
 
 from pytest_applesilicon import fallback, frameworks, health, workers
 from pytest_applesilicon import host as hosts
+from pytest_applesilicon.frameworks import pytorch
+from pytest_applesilicon.frameworks.base import DeviceAbsentError
 from pytest_applesilicon.options import SETTINGS, OptionError, Settings
 from pytest_applesilicon.records import Health, Host, Selection, Target
 
@@ -133,18 +138,49 @@ def selection_of(config: pytest.Config) -> Selection:
 
 def _make(config: pytest.Config, settings: Settings) -> Selection:
     only_listed = bool(config.getoption("collectonly", default=False))
-    return select(settings, hosts.detect(), _not_probed if only_listed else health.probe)
+    return select(settings, hosts.detect(), _not_probed if only_listed else _probe)
+
+
+def simulate_early() -> None:
+    """Put the simulated device into this process before anything uses torch.
+
+    Where it cannot be had, the probe says so later, with the reason and the remedy.
+    """
+    if frameworks.is_installed("torch"):
+        with contextlib.suppress(DeviceAbsentError):
+            pytorch.simulate()
+
+
+def _probe(framework: str, spec: str, host: Host) -> Health:
+    """A probe in a child process; the simulated device must be had in this process too."""
+    found = health.probe(framework, spec, host)
+    if spec == pytorch.SIMULATED and usable(found):
+        try:
+            pytorch.simulate()
+        except DeviceAbsentError as error:
+            return dataclasses.replace(
+                found, state="unusable", reason=str(error), remedy=error.remedy
+            )
+    return found
 
 
 def _not_probed(framework: str, spec: str, host: Host) -> Health:
     """In place of a probe where tests are only listed."""
+    simulated = spec == pytorch.SIMULATED
     absent = frameworks.load(framework).absent(spec, host)
     if absent is not None:
-        return Health(spec, framework, "absent", *absent)
-    return Health(spec, framework, "ok", "not probed: tests are only listed")
+        return Health(spec, framework, "absent", *absent, simulated=simulated)
+    reason = "not probed: tests are only listed"
+    return Health(spec, framework, "ok", reason, simulated=simulated)
 
 
 def _require_fallback(settings: Settings, selection: Selection) -> None:
+    if pytorch.simulating():
+        # The simulated device reads the variable whenever it is told to, the real one once.
+        allow = settings.mps_fallback == "allow"
+        os.environ[pytorch.FALLBACK_VARIABLE] = "1" if allow else "0"
+        pytorch.simulate(allow)
+        return
     on_mps = any(target.device == "mps" for target in selection.targets)
     if not on_mps and "mps-fallback" not in settings.explicit:
         return

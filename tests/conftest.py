@@ -2,4 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
 pytest_plugins = ["pytester"]
+
+_SIMULATED = Path(__file__).parent / "simulated"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out ``simulated`` unless it was named: it changes torch for a whole process."""
+    if collection_path != _SIMULATED:
+        return None
+    named = [config.invocation_params.dir / arg.partition("::")[0] for arg in config.args]
+    return None if any(path.is_relative_to(_SIMULATED) for path in named) else True

@@ -30,6 +30,9 @@ FALLBACK_WARNING = (
     r"and will fall back to run on the CPU"
 )
 
+#: The device spec of the simulated MPS device; to torch it is ``mps:0``.
+SIMULATED = "mps-sim"
+
 INSTALL = "pip install 'pytest-applesilicon[torch]'"
 
 
@@ -42,6 +45,8 @@ class TorchAdapter:
     def absent(self, spec: str, host: Host) -> tuple[str, str] | None:
         if spec == "mps":
             return _mps_absent(host)
+        if spec == SIMULATED:
+            return _simulation_absent()
         if spec.startswith("cuda"):
             return _cuda_absent(host)
         return None
@@ -50,9 +55,11 @@ class TorchAdapter:
         yield "import torch"
         import torch
 
+        if spec == SIMULATED:
+            yield "install the simulated device"
+        device = self.device(spec)
         yield "find the device"
-        _find(torch, spec)
-        device = torch.device(spec)
+        _find(torch, _plain(spec))
         yield "allocate 1 element"
         torch.zeros(1, device=device)
         yield "allocate 16 MB"
@@ -73,11 +80,14 @@ class TorchAdapter:
     def device(self, spec: str) -> Any:
         import torch
 
+        if spec == SIMULATED:
+            simulate()
+            return torch.device("mps:0")
         return torch.device(spec)
 
     def on_device(self, facts: ArrayFacts, spec: str) -> bool:
         # "mps" and "mps:0" are one device, and torch.device does not call them equal.
-        kind, _, index = spec.partition(":")
+        kind, _, index = _plain(spec).partition(":")
         found_kind, _, found_index = facts.device.partition(":")
         return kind == found_kind and (not index or index == (found_index or "0"))
 
@@ -91,7 +101,7 @@ class TorchAdapter:
         import torch
 
         # The dtype is changed on the host: MPS refuses a float64 array from NumPy.
-        return torch.as_tensor(value, dtype=dtype).to(spec)
+        return torch.as_tensor(value, dtype=dtype).to(self.device(spec))
 
     def is_array(self, value: Any) -> bool:
         torch = sys.modules.get("torch")
@@ -127,7 +137,7 @@ class TorchAdapter:
 
         if spec.startswith("cuda"):
             torch.cuda.synchronize(spec)
-        elif spec == "mps":
+        elif _plain(spec) == "mps":
             torch.mps.synchronize()
 
     def empty_cache(self, spec: str) -> None:
@@ -156,6 +166,43 @@ class TorchAdapter:
         import torch
 
         torch.manual_seed(seed)
+
+
+def _plain(spec: str) -> str:
+    """The device spec as torch knows it."""
+    return "mps" if spec == SIMULATED else spec
+
+
+def simulate(fallback: bool | None = None) -> None:
+    """Put the simulated device into this process; a second call changes the fallback only.
+
+    Raises:
+        DeviceAbsentError: it cannot be installed here.
+    """
+    from pytest_applesilicon.simulate import device
+
+    try:
+        device.install(fallback)
+    except device.SimulationError as error:
+        reason, _, remedy = str(error).partition("\n  remedy: ")
+        raise DeviceAbsentError(reason, remedy) from None
+
+
+def simulating() -> bool:
+    """Whether this process has the simulated device; imports nothing."""
+    module = sys.modules.get("pytest_applesilicon.simulate.device")
+    return module is not None and bool(module.installed)
+
+
+def _simulation_absent() -> tuple[str, str] | None:
+    from pytest_applesilicon.simulate import device
+
+    version = version_of("torch") or "none"
+    reason = device.refusal(sys.platform, version, built_with_mps=False)
+    if reason is None:
+        return None
+    real = "--device=mps" if sys.platform == "darwin" else device.OTHER_WAY
+    return (f"mps-sim cannot be installed in torch {version}: {reason}", real)
 
 
 def _type_name(array: Any) -> str:

@@ -98,6 +98,14 @@ class OpOutcomeField(_Strict, frozen=True):
     needs_same_dtype: int
 
 
+class ActivityField(_Strict, frozen=True):
+    """See ``records.Activity``."""
+
+    operators: dict[str, int]
+    fallbacks: dict[str, int]
+    syncs: dict[str, int]
+
+
 class RecordField(_Strict, frozen=True):
     """See ``records.Record``."""
 
@@ -113,6 +121,7 @@ class RecordField(_Strict, frozen=True):
     timing: TimingField | None
     own_device: bool
     operator: OpOutcomeField | None
+    activity: ActivityField | None = None
 
 
 class Document(_Strict, frozen=True):

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pytest_applesilicon.records import RAN, SIMULATED_NOTICE
-from pytest_applesilicon.reports import coverage
+from pytest_applesilicon.reports import activity, coverage
 from pytest_applesilicon.reports.columns import GAP, columns, shorten
 
 if TYPE_CHECKING:
@@ -50,7 +50,11 @@ def summary(report: Report, width: int) -> list[str]:
         return []
     width = max(width, _LEAST_WIDTH)
     lines = _outcome_table(records, width)
-    for part in (coverage.lines(records, width), _measurement_table(records, width)):
+    for part in (
+        coverage.lines(records, width),
+        activity.lines(records, width),
+        _measurement_table(records, width),
+    ):
         lines += ["", *part] if part else []
     if report.facts.simulated:
         lines += ["", *wrap(SIMULATED_NOTICE, width)]

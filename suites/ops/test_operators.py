@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.frameworks("torch")
 
 
-def check(direction: str, operator: str, dtype: str, applesilicon: AppleSilicon) -> None:
+def check(
+    direction: str, operator: str, dtype: str, applesilicon: AppleSilicon, device: Any
+) -> None:
     """Fail where the operator is wrong, or ends in an outcome of --fail-on."""
     __tracebackhide__ = True
     settings = applesilicon.settings
     found = operators.check(
         operator,
         dtype,
-        device=applesilicon.spec,
+        device=device,
         direction=direction,
         seed=settings.seed,
         count=settings.samples,
@@ -33,16 +35,16 @@ def check(direction: str, operator: str, dtype: str, applesilicon: AppleSilicon)
 
 
 def test_forward(operator: str, dtype: str, applesilicon: AppleSilicon, device: Any) -> None:
-    check("forward", operator, dtype, applesilicon)
+    check("forward", operator, dtype, applesilicon, device)
 
 
 def test_gradient(operator: str, dtype: str, applesilicon: AppleSilicon, device: Any) -> None:
-    check("gradient", operator, dtype, applesilicon)
+    check("gradient", operator, dtype, applesilicon, device)
 
 
 def test_inplace(operator: str, dtype: str, applesilicon: AppleSilicon, device: Any) -> None:
-    check("inplace", operator, dtype, applesilicon)
+    check("inplace", operator, dtype, applesilicon, device)
 
 
 def test_out(operator: str, dtype: str, applesilicon: AppleSilicon, device: Any) -> None:
-    check("out", operator, dtype, applesilicon)
+    check("out", operator, dtype, applesilicon, device)

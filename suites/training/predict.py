@@ -11,12 +11,15 @@ from pathlib import Path
 
 import torch
 
+from pytest_applesilicon import frameworks
+
 
 def main(name: str, source: str, target: str, spec: str) -> None:
     """Predict on the device ``spec`` and save what was loaded and what came out."""
+    device = frameworks.load("torch").device(spec)
     networks = runpy.run_path(str(Path(__file__).with_name("networks.py")))
-    saved = torch.load(source, map_location=spec, weights_only=True)
-    network = networks["NETWORKS"][name]().to(spec)
+    saved = torch.load(source, map_location=device, weights_only=True)
+    network = networks["NETWORKS"][name]().to(device)
     network.load_state_dict(saved["state"])
     network.eval()
     with torch.no_grad():

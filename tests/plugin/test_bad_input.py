@@ -10,8 +10,11 @@ pytestmark = pytest.mark.usefixtures("numpy_only")
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--device=tpu", "--device: 'tpu' is not accepted; *: auto, cpu, mps, cuda, cuda:N"),
-        ("--device=", "--device: '' is not accepted; *: auto, cpu, mps, cuda, cuda:N"),
+        (
+            "--device=tpu",
+            "--device: 'tpu' is not accepted; *: auto, cpu, mps, mps-sim, cuda, cuda:N",
+        ),
+        ("--device=", "--device: '' is not accepted; *: auto, cpu, mps, mps-sim, cuda, cuda:N"),
         ("--device=cpu,mpss", "--device: 'mpss' is not accepted; *"),
         ("--device=cuda:x", "--device: 'cuda:x' is not accepted; *"),
         ("--arch=ppc", "--arch: 'ppc' is not accepted; give one of: any, native, arm64, x86_64"),

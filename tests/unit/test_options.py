@@ -71,7 +71,7 @@ def test_another_device_spec_is_refused_with_the_choices(text: str, shown: str):
         parse_devices(text, "ini key applesilicon_device")
     assert str(refused.value) == (
         f"ini key applesilicon_device: {shown} is not accepted; "
-        "give a device or a comma list of devices: auto, cpu, mps, cuda, cuda:N"
+        "give a device or a comma list of devices: auto, cpu, mps, mps-sim, cuda, cuda:N"
     )
 
 

@@ -63,6 +63,7 @@ def test_options_and_their_short_spellings():
 def test_markers():
     assert set(options.MARKER_NAMES) == {
         "frameworks",
+        "max_host_syncs",
         "native_only",
         "no_fallback",
         "requires_mps",
