@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from pytest_applesilicon.agreement.judging import Judging
 
 #: Draws of random signs. Two show the size of most conditions. Of eight, the largest falls
-#: below a third of the standard deviation of a sum for one element in 50,000 (0.26**8), so
-#: the six others are drawn only where two do not explain an error.
-FEW_DRAWS = 2
-MANY_DRAWS = 8
+#: below a third of the standard deviation of a sum for one element in 50,000 (0.26**8), of 32
+#: practically never, so that more are drawn only where fewer do not explain an error.
+DRAWS = (2, 8, 32)
+FEW_DRAWS, MANY_DRAWS = DRAWS[0], DRAWS[-1]
 
 #: A step this much smaller tells a jump from a slope: a result that moves as far with it as
 #: with the whole step jumps at the input itself, which the device is given exactly.
@@ -50,6 +50,8 @@ class Evidence:
     seed: int
     #: The oracle's leaves.
     exact: tuple[Any, ...]
+    #: The call may be made with parts of its arguments: its kernel checks that these fit.
+    splits: bool = False
     _perturbed: list[Leaves | None] = field(default_factory=list)
     _rounded: list[Leaves | None] = field(default_factory=list)
     _small: list[Leaves | None] = field(default_factory=list)
@@ -59,7 +61,7 @@ class Evidence:
 
     def close(self, judging: Judging, place: int) -> None:
         """Widen the envelope of a leaf term by term, until every element is inside."""
-        for draws in (FEW_DRAWS, MANY_DRAWS):
+        for draws in DRAWS:
             for widen_by in (self._by_condition, self._by_magnitude, self._by_same_dtype):
                 if judging.agrees:
                     return
@@ -123,7 +125,9 @@ class Evidence:
     def same_dtype(self, place: int, dtype: str) -> tuple[Any, Any]:
         """The same-dtype term of every element and the host's values; ``None`` without a run."""
         if self._same is None:
-            self._same = same_dtype_error(self.call, self.args, self.kwargs, self.exact)
+            self._same = same_dtype_error(
+                self.call, self.args, self.kwargs, self.exact, splits=self.splits
+            )
         errors, values = self._same
         if place >= len(errors) or not moves(errors[place]):
             return None, None

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_applesilicon import fallback, opinfo
-from pytest_applesilicon.agreement import gradients, layouts, oracle, telling, walking
+from pytest_applesilicon.agreement import gradients, layouts, oracle, shapes, telling, walking
 from pytest_applesilicon.records import OpOutcome, Outcome
 
 if TYPE_CHECKING:
@@ -344,6 +344,7 @@ class _Run:
             kind="floating"
             if self.direction == "gradient" and self.operator.kind != "random"
             else self.operator.kind_of(self.sample),
+            splits=self.direction == "forward" and self.operator.name not in shapes.UNCHECKED,
         )
         if not found.agrees:
             sample = self.sample

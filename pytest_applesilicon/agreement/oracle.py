@@ -74,6 +74,7 @@ def judge_sample(
     name: str = "",
     kind: str = "floating",
     seed: int = 0,
+    splits: bool = False,
     full: bool = False,
 ) -> SampleJudgement:
     """Judge what ``call`` gave on a device by what it gives on the host.
@@ -89,6 +90,8 @@ def judge_sample(
         kind: "exact", "floating", "random", "decomposition" or "metadata". Of random results
             and metadata only type, shape and dtype are judged.
         seed: of the perturbed runs.
+        splits: another path may be two halves of the batch. Not where a kernel may read past
+            the end of tensors which are cut apart.
         full: find the terms of the envelope even where the dtype bound suffices, so that
             ``median_allowed_ulp`` tells the whole envelope.
 
@@ -108,7 +111,7 @@ def judge_sample(
     if special is not None:
         return special
     moved_by = _moved_by(dtype, oracle)
-    evidence = Evidence(call, args, kwargs, moved_by, seed, oracle.exact)
+    evidence = Evidence(call, args, kwargs, moved_by, seed, oracle.exact, splits)
     return _judge_values(evidence, oracle, hosts, dtype_name(dtype), full=full)
 
 

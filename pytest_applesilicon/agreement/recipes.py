@@ -10,6 +10,8 @@ import functools
 import math
 from typing import TYPE_CHECKING, Any
 
+from pytest_applesilicon.agreement.attention import attention, attention_backward
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -80,6 +82,10 @@ def _ours() -> Mapping[Any, Callable[..., Any]]:
         aten._fft_c2c.default: functools.partial(_transform, aten._fft_c2c),  # noqa: SLF001
         aten._fft_r2c.default: functools.partial(_transform, aten._fft_r2c),  # noqa: SLF001
         aten._fft_c2r.default: functools.partial(_transform, aten._fft_c2r),  # noqa: SLF001
+        aten._scaled_dot_product_flash_attention_for_cpu.default: attention,  # noqa: SLF001
+        aten._scaled_dot_product_flash_attention_for_cpu_backward.default: (  # noqa: SLF001
+            attention_backward
+        ),
         aten.linalg_pinv.atol_rtol_tensor: _pseudo_inverse,
         aten._batch_norm_with_update.default: _batch_norm_and_write,  # noqa: SLF001
         aten.native_batch_norm.default: _batch_norm,

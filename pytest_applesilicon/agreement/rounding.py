@@ -51,17 +51,15 @@ def rounded_run(
 
 
 def _rounded(mode: Any, in_place: bool, value: Any) -> Any:
-    """A result moved by one epsilon, except where the dtype holds it exactly."""
-    import torch
-
+    """A result moved by one epsilon, or the smallest number, unless the dtype holds it exactly."""
     if not _is_wide(value):
         return value
-    factor = mode.signs.like(value).mul(mode.eps).add_(1.0)
-    if value.is_complex() == mode.dtype.is_complex:
-        held = value.to(mode.dtype).to(value.dtype) == value
-        factor = torch.where(held, 1.0, factor)
+    step = mode.signs.like(value) * (value.abs() * mode.eps).clamp_min_(mode.tiny)
+    same_kind = value.is_complex() == mode.dtype.is_complex
+    held = value.to(mode.dtype).to(value.dtype) == value if same_kind else value.isinf()
+    step.masked_fill_(held, 0.0)
     plain = value.clone() if in_place else value
-    moved = value.mul_(factor) if in_place else value * factor
+    moved = value.add_(step) if in_place else value + step
     if in_place:
         mode.forget(value)
     # The latest first: what was written twice is found as it was before the last time.
@@ -93,6 +91,7 @@ def _rounding_mode() -> Any:
             super().__init__()
             known = dtype if dtype in envelope.DTYPE_INFO else "float32"
             self.eps = envelope.DTYPE_INFO[known].eps
+            self.tiny = envelope.DTYPE_INFO[known].smallest_subnormal
             self.dtype = getattr(torch, known)
             self.signs = Signs(seed)
             self.latest: deque[tuple[Any, Any]] = deque(maxlen=_LATEST)

@@ -50,13 +50,15 @@ def same_dtype_error(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     exact: tuple[Any, ...],
+    *,
+    splits: bool = False,
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """What the host is off in the same dtype on other paths, and its values on the first.
 
-    The paths are other strides, a batch in two halves and, for large tensors, another number
-    of threads; the error of an element is the largest of these. Both empty where the host
-    cannot make that call, or where even its float64 result is another one there:
-    ``as_strided`` reads the storage itself.
+    The paths are other strides, for large tensors another number of threads and, with
+    ``splits``, a batch in two halves; the error of an element is the largest of these. Both
+    empty where the host cannot make that call, or where even its float64 result is another
+    one there: ``as_strided`` reads the storage itself.
     """
     import numpy as np
 
@@ -67,8 +69,8 @@ def same_dtype_error(
     errors = _errors(result, exact)
     if any(map(_is_large, errors, exact)) and not _any_path(call, args, kwargs, exact):
         return (), ()
-    for path in (split_batch, other_threads) if _is_big(args) else (split_batch,):
-        more = path(call, args, kwargs)
+    for wanted, path in ((splits, split_batch), (_is_big(args), other_threads)):
+        more = path(call, args, kwargs) if wanted else None
         if more is not None:
             others = _errors([to_host(leaf) for leaf in more], exact)
             errors = list(map(np.fmax, errors, others))

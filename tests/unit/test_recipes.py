@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from pytest_applesilicon.agreement import oracle, recipes  # noqa: E402
+from pytest_applesilicon.agreement import attention, oracle, recipes  # noqa: E402
 from pytest_applesilicon.agreement.evidence import FEW_DRAWS, Evidence  # noqa: E402
 
 EPS = 2.0**-23
@@ -88,3 +89,53 @@ def test_a_result_that_is_written_to_after_it_was_made_is_what_was_written():
     for call in (padded, lambda given: torch.constant_pad_nd(given, (1, 1), 0.1)):
         width, exact = magnitude(call, sample(4))
         assert width.max() <= 8 * EPS * np.abs(exact).max()
+
+
+def test_half_precision_rounds_small_intermediates_to_subnormal_numbers():
+    def of_small(given: Any) -> Any:
+        return (given * 1e-7) * 1e3
+
+    args = (torch.tensor([1.7], dtype=torch.float16),)
+    evidence = Evidence(of_small, args, {}, "float16", 0, oracle.evaluate(of_small, args, {}))
+    width, _ = evidence.magnitude(0, FEW_DRAWS, [0], "float16")
+    assert width[0] == pytest.approx(2.0**-24 * 1e3)
+
+
+def test_an_infinite_intermediate_stays_infinite():
+    for given in (torch.tensor([1.0]), torch.tensor([1.0 + 0j])):
+        width, exact = magnitude(lambda one: (one * math.inf).real * 0.5, given)
+        assert np.isinf(exact).all()
+        assert not width.any()
+
+
+@pytest.mark.parametrize("is_causal", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_and_its_gradients_are_those_of_the_kernel(is_causal: bool, masked: bool):
+    query, key, value = (sample(2, 3, 5, 4).double() + n for n in range(3))
+    mask = sample(5, 5).double().masked_fill(torch.eye(5, dtype=torch.bool), -math.inf)
+    given = {"is_causal": is_causal and not masked, "attn_mask": mask if masked else None}
+    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+    right, logsumexp = kernel(query, key, value, 0.0, **given)
+    out, ours = attention.attention(None, query, key, value, 0.0, **given)
+    torch.testing.assert_close(out, right)
+    torch.testing.assert_close(ours, logsumexp)
+    grad = sample(2, 3, 5, 4).double()
+    args = (grad, query, key, value, right, logsumexp, 0.0, given.pop("is_causal"))
+    expected = backward(*args, **given)
+    torch.testing.assert_close(attention.attention_backward(None, *args, **given), expected)
+
+
+def test_a_gradient_that_cancels_shows_what_its_terms_round():
+    """The first row of causal attention sees one key: the gradient of its query is zero."""
+
+    def of_query(query: Any) -> Any:
+        query = query.clone().requires_grad_()
+        keys = torch.linspace(-3, 3, query.numel(), dtype=query.dtype).view(query.shape)
+        attend = torch.nn.functional.scaled_dot_product_attention
+        out = attend(query, keys, keys * 100, is_causal=True)
+        return torch.autograd.grad(out.sum(), query)
+
+    width, exact = magnitude(of_query, sample(1, 1, 4, 8))
+    assert np.abs(exact[0, 0, 0]).max() < 1e-12
+    assert width[0, 0, 0].min() > 10 * EPS
