@@ -111,6 +111,11 @@ def parse_sysctl(text: str) -> dict[str, str]:
     return answers
 
 
+def architecture(machine: str) -> str:
+    """``arm64``, ``x86_64`` or the platform's own name of what ``platform.machine()`` gave."""
+    return _architecture(machine)
+
+
 def describe(host: Host) -> str:
     """One line for people: chip, cores, memory, system, architecture.
 

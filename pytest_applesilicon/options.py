@@ -46,6 +46,8 @@ class Option:
     short: str | None = None
     choices: tuple[str, ...] = ()
     """Accepted values, where they are few enough to list."""
+    append: bool = False
+    """May be given several times; the values are joined by commas."""
 
     @property
     def true_name(self) -> str:
@@ -75,9 +77,17 @@ OPTIONS: tuple[Option, ...] = (
         "any",
         "ARCH",
         "Architecture the interpreter must have: any, native (not translated by Rosetta), "
-        "arm64 or x86_64",
+        "arm64 or x86_64; arm64,x86_64 (or x86_64,arm64) runs every test in an interpreter of each",
         short="--arch",
-        choices=ARCHITECTURES,
+        choices=(*ARCHITECTURES, "arm64,x86_64", "x86_64,arm64"),
+    ),
+    Option(
+        "arch-python",
+        "",
+        "ARCH=PATH",
+        "Interpreter of an architecture for --arch=arm64,x86_64; may be given for each",
+        short="--arch-python",
+        append=True,
     ),
     Option(
         "framework",
@@ -188,6 +198,7 @@ class Settings:
 
     devices: tuple[str, ...]
     arch: str
+    """One of ``ARCHITECTURES``, or two names with a comma between."""
     frameworks: tuple[str, ...]
     """Empty: the first one installed."""
     device_missing: str
@@ -202,6 +213,8 @@ class Settings:
     samples: int | None
     """Per operator, dtype and direction; ``None`` for all."""
     fail_on: tuple[str, ...]
+    arch_python: tuple[tuple[str, str], ...]
+    """Architecture and path of the interpreters that were named."""
     explicit: frozenset[str]
     """Names of the options that the command line or the ini file gave."""
 
@@ -215,6 +228,7 @@ class Settings:
         return {
             "device": ",".join(self.devices),
             "arch": self.arch,
+            "arch-python": _pairs_text(self.arch_python) or "found",
             "framework": ",".join(self.frameworks) or "first installed",
             "device-missing": self.device_missing,
             "mps-fallback": self.mps_fallback,
@@ -240,7 +254,8 @@ class Settings:
             given = config.getoption(option.dest, None)
             ini = config.getini(option.dest)
             if given is not None:
-                values[option.name], origins[option.name] = given, option.spelling
+                values[option.name] = ",".join(given) if option.append else given
+                origins[option.name] = option.spelling
             elif ini:
                 values[option.name] = ini
                 origins[option.name] = f"ini key {option.dest}"
@@ -281,6 +296,7 @@ def parse_settings(
         ops=_parse_expression(values["ops"], origins["ops"]),
         dtypes=_parse_names(values["dtypes"], origins["dtypes"], DTYPES) or DTYPES,
         samples=_parse_samples(values["samples"], origins["samples"], values["size"]),
+        arch_python=_parse_pythons(values["arch-python"], origins["arch-python"]),
         fail_on=("wrong", *_parse_names(values["fail-on"], origins["fail-on"], FAIL_ON)),
         explicit=explicit,
     )
@@ -306,6 +322,21 @@ def _parse_names(text: str, origin: str, choices: Sequence[str]) -> tuple[str, .
         if name not in choices:
             raise _refused(origin, name, choices)
     return tuple(dict.fromkeys(names))
+
+
+def _parse_pythons(text: str, origin: str) -> tuple[tuple[str, str], ...]:
+    """Architecture and path, from ``ARCH=PATH`` with commas between."""
+    found = {}
+    for part in filter(None, text.split(",")):
+        name, equals, path = part.strip().partition("=")
+        if name not in ARCHITECTURES[2:] or not equals or not path:
+            raise OptionError(f"{origin}: {part!r} is not accepted; give arm64=PATH or x86_64=PATH")
+        found[name] = path
+    return tuple(found.items())
+
+
+def _pairs_text(pairs: Sequence[tuple[str, str]]) -> str:
+    return ",".join(f"{name}={value}" for name, value in pairs)
 
 
 def _parse_expression(text: str, origin: str) -> str:
@@ -353,10 +384,26 @@ def _refused(origin: str, value: str, choices: Sequence[str], what: str = "one o
 #: The settings of a run, put there when the session starts.
 SETTINGS = pytest.StashKey[Settings]()
 
+#: The interpreters of a run in several architectures, put there before the session starts.
+INTERPRETERS = pytest.StashKey[Any]()
+
 
 def settings_of(config: pytest.Config) -> Settings:
     """The settings of a run whose session has started."""
     return config.stash[SETTINGS]
+
+
+def asks_for_places(config: pytest.Config) -> bool:
+    """Whether each of several workers is to run every test, and something of ours is used."""
+    several = "," in (config.getoption("applesilicon_arch") or config.getini("applesilicon_arch"))
+    each = config.getoption("dist", default="no") == "each" or hasattr(config, "workerinput")
+    return several or (
+        each
+        and any(
+            config.getoption(option.dest, None) is not None or config.getini(option.dest)
+            for option in OPTIONS
+        )
+    )
 
 
 def declare(parser: pytest.Parser) -> None:
@@ -369,6 +416,7 @@ def declare(parser: pytest.Parser) -> None:
             dest=option.dest,
             metavar=option.metavar,
             default=None,
+            action="append" if option.append else "store",
             help=option.help + also,
         )
         parser.addini(option.dest, option.help, default="")
@@ -391,6 +439,7 @@ def declare_short(parser: pytest.Parser) -> tuple[str, ...]:
                 dest=option.dest,
                 metavar=option.metavar,
                 default=None,
+                action="append" if option.append else "store",
                 help=f"Short for {option.true_name}",
             )
     return taken

@@ -60,13 +60,28 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_sessionstart(session: pytest.Session) -> None:
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    if options.asks_for_places(config):
+        from pytest_applesilicon import places
+
+        places.begin(config)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> Generator[None, None, None]:
     config = session.config
     settings = options.Settings.from_pytest(config)
     config.stash[options.SETTINGS] = settings
     # A controller cannot know whether its workers will use the plugin: it collects nothing.
     if settings.active or config.getoption("dist", default="no") != "no":
         _run(config).start()
+    try:
+        yield
+    except Exception as error:
+        # execnet is imported by pytest-xdist alone, and only where there are workers.
+        if type(error).__name__ != "HostNotFound":
+            raise
+        raise options.OptionError(f"--tx: the host {error} cannot be reached") from None
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

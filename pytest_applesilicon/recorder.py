@@ -42,17 +42,17 @@ _RECORD = pytest.StashKey[Record]()
 
 
 class Recorder:
-    """The records of a run, one per test id; a repeated test replaces its record."""
+    """The records of a run, one per place and test id; a repeated test replaces its record."""
 
     def __init__(self) -> None:
-        self._records: dict[str, Record] = {}
+        self._records: dict[tuple[str, str], Record] = {}
 
     @property
     def records(self) -> tuple[Record, ...]:
         return tuple(self._records.values())
 
     def add(self, record: Record) -> None:
-        self._records[record.test_id] = record
+        self._records[record.place, record.test_id] = record
 
 
 def note(item: pytest.Item, report: pytest.TestReport) -> None:
@@ -159,7 +159,7 @@ def take(report: pytest.TestReport) -> Record | None:
     return found
 
 
-def crashed(nodeid: str, root: Path, reason: str) -> Record:
+def crashed(nodeid: str, root: Path, reason: str, place: str = "") -> Record:
     """The record of a test whose worker died."""
     path = root / nodeid.partition("::")[0]
-    return Record(test_id(nodeid, path), nodeid, "crashed", reason=reason)
+    return Record(test_id(nodeid, path), nodeid, "crashed", reason=reason, place=place)

@@ -181,6 +181,8 @@ class Record:
     operator: OpOutcome | None = None
     activity: Activity | None = None
     """``None`` where nothing is counted: everywhere but on a simulated device."""
+    place: str = ""
+    """The worker it ran in, where each runs every test: an architecture, or a host."""
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,18 @@ class Selection:
 
 
 @dataclass(frozen=True)
+class Place:
+    """One of the places of a run in which each ran every test: an architecture, or a host."""
+
+    name: str
+    host: Host
+    targets: tuple[Target, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+    lost: str = ""
+    """Why it dropped out before its end; empty where it did not."""
+
+
+@dataclass(frozen=True)
 class RunFacts:
     """What is true of a whole run."""
 
@@ -227,6 +241,8 @@ class RunFacts:
     """Facts worth a header line, for example which MNIST was used."""
     exit_status: int | None = None
     """Exit status of pytest: 2 says the run was interrupted and its records are not all."""
+    places: tuple[Place, ...] = ()
+    """Where every test ran in several places: these; each record names its own."""
 
     @property
     def simulated(self) -> bool:

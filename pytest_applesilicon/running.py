@@ -13,9 +13,11 @@ import pytest
 from pytest_applesilicon import (
     __version__,
     activity,
+    architectures,
     fallback,
     frameworks,
     marks,
+    places,
     recorder,
     workers,
 )
@@ -61,6 +63,8 @@ class Run:
         self._recorder = recorder.Recorder()
         self._usage_errors: dict[str, None] = {}
         self._header_shown = False
+        self._places = places.Places(config)
+        self._wrong_worker = ""
         self._listing = any(config.getoption(name, default=False) for name in _LISTING)
 
     @classmethod
@@ -79,6 +83,8 @@ class Run:
         Raises:
             OptionError: a device, an architecture or a path cannot be had (exit status 4).
         """
+        if workers.is_worker(self._config):
+            self._check_worker()
         if workers.is_worker(self._config) or not self._settings.active:
             return
         if self._settings.report is not None:
@@ -95,7 +101,20 @@ class Run:
             require_architecture(self._settings.arch, selection.host, command)
             require(self._settings, selection)
 
+    def _check_worker(self) -> None:
+        prefix = workers.prefix_of(self._config)
+        if prefix is not None:
+            place = workers.place_of(self._config)
+            self._wrong_worker = architectures.wrong_here(prefix, place)
+            if self._wrong_worker:
+                workers.report_back(self._config, usage_error=self._wrong_worker)
+
     # collection
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        if self._wrong_worker:
+            items.clear()
 
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
         parametrize(metafunc)
@@ -111,6 +130,13 @@ class Run:
             items.clear()
 
     # running
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self) -> Generator[None, object, object]:
+        if workers.prefix_of(self._config) is None:
+            return (yield)
+        with workers.turn(self._config):
+            return (yield)
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -147,7 +173,7 @@ class Run:
             return
         record = recorder.take(report)
         if record is not None:
-            self._recorder.add(record)
+            self._recorder.add(self._places.place(record, report))
 
     # pytest-xdist
 
@@ -155,9 +181,11 @@ class Run:
     def pytest_configure_node(self, node: Any) -> None:
         if SELECTION in self._config.stash:
             workers.send(node, self._config.stash[SELECTION])
+        self._places.send(node)
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any) -> None:
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        self._places.ended(node, error)
         facts = workers.reported(node)
         if "selection" in facts and SELECTION not in self._config.stash:
             self._config.stash[SELECTION] = workers.selection_from_json(facts["selection"])
@@ -167,7 +195,8 @@ class Run:
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
         reason = str(report.longrepr).partition("\n")[0]
-        self._recorder.add(recorder.crashed(crashitem, self._config.rootpath, reason))
+        record = recorder.crashed(crashitem, self._config.rootpath, reason)
+        self._recorder.add(self._places.place(record, report))
 
     # the end
 
@@ -177,6 +206,8 @@ class Run:
             if SELECTION in self._config.stash:
                 selection = workers.selection_to_json(self._config.stash[SELECTION])
                 workers.report_back(self._config, selection=selection)
+            if workers.place_of(self._config):
+                workers.report_back(self._config, place=places.to_json(self._config))
             return
         if self._usage_errors:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
@@ -258,6 +289,7 @@ class Run:
             settings=self._settings.as_text(),
             versions=versions,
             notes=(*selection.notes, f"mnist: {found.describe()}"),
+            places=self._places.all,
         )
 
     def _width(self) -> int:

@@ -107,7 +107,13 @@ def require_architecture(arch: str, host: Host, command: str) -> None:
     Raises:
         OptionError: with the command that starts the right one.
     """
-    if arch == "any" or arch == host.interpreter or (arch == "native" and not host.translated):
+    # A comma: an interpreter of each, which were asked before (architectures).
+    if (
+        arch == "any"
+        or "," in arch
+        or arch == host.interpreter
+        or (arch == "native" and not host.translated)
+    ):
         return
     wanted = host.machine if arch == "native" else arch
     now = f"this interpreter runs as {host.interpreter}"

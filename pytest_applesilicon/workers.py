@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 _KEY = "applesilicon"
 
+#: In the input of a worker: the name of its place, where each place runs every test.
+_PLACE = "applesilicon_place"
+
+#: In the input of a worker that has an interpreter of its own: its ``sys.prefix``.
+_PREFIX = "applesilicon_prefix"
+
 
 def is_worker(config: pytest.Config) -> bool:
     """Whether this process runs tests for a controller."""
@@ -38,9 +44,53 @@ def is_distributed(config: pytest.Config) -> bool:
 
 
 def send(node: Any, selection: Selection) -> None:
-    """Hand the controller's selection to a worker on the same machine."""
-    if getattr(node.gateway.spec, "popen", False):
+    """Hand the controller's selection to a worker with the same interpreter."""
+    if getattr(node.gateway.spec, "popen", False) and not getattr(node.gateway.spec, "python", 0):
         node.workerinput[_KEY] = selection_to_json(selection)
+
+
+def send_place(node: Any, prefix: str | None) -> None:
+    """Name the place of a worker, and the ``sys.prefix`` of an interpreter of its own.
+
+    pytest-xdist copies the controller's ``sys.path`` into ``popen`` workers, where another
+    interpreter would load the wrong binaries: for such a worker ``popen`` is cleared.
+    """
+    node.workerinput[_PLACE] = node.gateway.id
+    if prefix is not None:
+        node.workerinput[_PREFIX] = prefix
+        node.gateway.spec.popen = None
+
+
+def place_of(config: pytest.Config) -> str:
+    """The place this worker was given; empty in any other process."""
+    return str(getattr(config, "workerinput", {}).get(_PLACE, ""))
+
+
+def prefix_of(config: pytest.Config) -> str | None:
+    """The ``sys.prefix`` this worker should have; ``None`` where it has the controller's."""
+    found: str | None = getattr(config, "workerinput", {}).get(_PREFIX)
+    return found
+
+
+@contextmanager
+def turn(config: pytest.Config) -> Iterator[None]:
+    """Hold the turn of this run on this machine: one worker at a time runs a test."""
+    uid = config.workerinput["testrunuid"]  # type: ignore[attr-defined]  # set by xdist
+    with _locked(_folder() / f"{uid}.turn"):
+        yield
+
+
+def timed_alone(config: pytest.Config) -> Callable[[], None] | None:
+    """Let pytest-benchmark time in a worker that takes turns; returns what undoes it.
+
+    It does not under pytest-xdist, as tests would run at the same time; it asks this variable
+    when it is configured.
+    """
+    if prefix_of(config) is None:
+        return None
+    name = "PYTEST_XDIST_WORKER"
+    value = os.environ.pop(name, None)
+    return lambda: os.environ.update({name: value} if value is not None else {})
 
 
 def shared(config: pytest.Config, make: Callable[[], Selection]) -> Selection:
@@ -50,7 +100,7 @@ def shared(config: pytest.Config, make: Callable[[], Selection]) -> Selection:
     given = config.workerinput  # type: ignore[attr-defined]  # set by xdist
     if _KEY in given:
         return selection_from_json(given[_KEY])
-    file = _folder() / f"{given['testrunuid']}.json"
+    file = _folder() / f"{given['testrunuid']}{given.get(_PLACE, '')}.json"
     with _locked(file.with_suffix(".lock")):
         if file.exists():
             return selection_from_json(file.read_text(encoding="utf-8"))

@@ -15,6 +15,7 @@ from pytest_applesilicon.records import (
     CoreLevel,
     Health,
     Host,
+    Place,
     Report,
     RunFacts,
     Target,
@@ -89,19 +90,27 @@ def _parse(path: Path, document: dict[str, Any]) -> Report:
     except msgspec.ValidationError as error:
         raise ReportError(f"{path}: {error}") from None
     plain: dict[str, Any] = msgspec.to_builtins(checked)
-    host = plain["host"]
-    levels = tuple(CoreLevel(**level) for level in host.pop("core_levels"))
     facts = RunFacts(
         version=plain["applesilicon_version"],
         created=plain["created"],
-        host=Host(**host, core_levels=levels),
-        targets=tuple(
-            Target(**{**target, "health": Health(**target["health"])})
-            for target in plain["targets"]
-        ),
+        host=_host(plain["host"]),
+        targets=_targets(plain["targets"]),
         settings=plain["settings"],
         versions=plain["versions"],
         notes=tuple(plain["notes"]),
         exit_status=plain["exit_status"],
+        places=tuple(
+            Place(**{**one, "host": _host(one["host"]), "targets": _targets(one["targets"])})
+            for one in plain["places"]
+        ),
     )
     return Report(facts, tuple(record_from_fields(record) for record in plain["records"]))
+
+
+def _host(fields: dict[str, Any]) -> Host:
+    levels = tuple(CoreLevel(**level) for level in fields["core_levels"])
+    return Host(**{**fields, "core_levels": levels})
+
+
+def _targets(listed: list[dict[str, Any]]) -> tuple[Target, ...]:
+    return tuple(Target(**{**one, "health": Health(**one["health"])}) for one in listed)

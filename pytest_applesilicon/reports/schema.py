@@ -122,6 +122,17 @@ class RecordField(_Strict, frozen=True):
     own_device: bool
     operator: OpOutcomeField | None
     activity: ActivityField | None = None
+    place: str = ""
+
+
+class PlaceField(_Strict, frozen=True):
+    """See ``records.Place``."""
+
+    name: str
+    host: HostField
+    targets: list[TargetField]
+    versions: dict[str, str]
+    lost: str
 
 
 class Document(_Strict, frozen=True):
@@ -138,3 +149,4 @@ class Document(_Strict, frozen=True):
     notes: list[str]
     exit_status: int | None
     records: list[RecordField]
+    places: list[PlaceField] = []

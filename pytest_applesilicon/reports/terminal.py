@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from pytest_applesilicon.host import describe
 from pytest_applesilicon.records import RAN, SIMULATED_NOTICE
-from pytest_applesilicon.reports import activity, coverage
+from pytest_applesilicon.reports import activity, coverage, ratios
 from pytest_applesilicon.reports.columns import GAP, columns, shorten
 
 if TYPE_CHECKING:
@@ -45,19 +47,43 @@ def _describe(target: Target, versions: dict[str, str]) -> str:
 
 def summary(report: Report, width: int) -> list[str]:
     """The lines below a run; ``[]`` where no test of ours was run."""
-    records = report.records
+    records = [_named(record) for record in report.records]
     if not records:
         return []
     width = max(width, _LEAST_WIDTH)
     lines = _outcome_table(records, width)
-    for part in (
+    tables = (
         coverage.lines(records, width),
         activity.lines(records, width),
         _measurement_table(records, width),
-    ):
+        ratios.lines(report.records, width),
+        _places(report, width),
+    )
+    for part in tables:
         lines += ["", *part] if part else []
     if report.facts.simulated:
         lines += ["", *wrap(SIMULATED_NOTICE, width)]
+    return lines
+
+
+def _named(record: Record) -> Record:
+    """The record with its place in the name of its device, so that every table keeps them apart."""
+    if not record.place:
+        return record
+    device = f"{record.place} {record.device or 'none'}"
+    return dataclasses.replace(record, device=device)
+
+
+def _places(report: Report, width: int) -> list[str]:
+    """Each place with its host; and what dropped out, with what it left."""
+    lines = []
+    for place in report.facts.places:
+        count = sum(record.place == place.name for record in report.records)
+        python = place.versions.get("python", "")
+        text = f"{place.name}: {describe(place.host)}, Python {python}, {count} results"
+        if place.lost:
+            text = f"{place.name} dropped out ({place.lost}); its {count} results are kept"
+        lines += wrap(text, width)
     return lines
 
 

@@ -1,6 +1,6 @@
 """A fault for each check of the doctor: the readings of a machine that has it.
 
-The readings are those of ``tests/unit/recorded``; the first situation of each check is enough.
+The readings are those of ``tests/unit/recorded_doctor``; the first situation of each check is enough.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDER = Path(__file__).with_name("recorded")
+FOLDER = Path(__file__).with_name("recorded_doctor")
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ def test_options_and_their_short_spellings():
     assert {option.name: option.short for option in options.OPTIONS} == {
         "device": "--device",
         "arch": "--arch",
+        "arch-python": "--arch-python",
         "framework": "--framework",
         "device-missing": "--device-missing",
         "mps-fallback": "--mps-fallback",

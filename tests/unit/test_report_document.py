@@ -16,6 +16,7 @@ from pytest_applesilicon.records import (
     Health,
     Host,
     Measurement,
+    Place,
     Record,
     Report,
     RunFacts,
@@ -294,6 +295,7 @@ def test_a_file_that_changes_its_meaning_needs_another_schema_version():
             "exit_status",
             "host",
             "notes",
+            "places",
             "records",
             "schema_version",
             "settings",
@@ -325,3 +327,16 @@ def test_an_interrupted_write_leaves_what_was_there(
         document.write(_report(*RECORDS), path)
     assert [one.name for one in tmp_path.iterdir()] == (["report.json"] if old else [])
     assert old is None or path.read_text() == old
+
+
+def test_places_and_the_place_of_each_record_come_back(tmp_path: Path):
+    whole = _report(dataclasses.replace(RECORDS[1], place="mac-b", duration_s=1.0))
+    places = (
+        Place("mac-a", HOST, (MPS,), {"python": "3.12.4"}),
+        Place("mac-b", Host("unknown"), lost="Not properly terminated"),
+    )
+    report = dataclasses.replace(whole, facts=dataclasses.replace(whole.facts, places=places))
+
+    document.write(report, tmp_path / "report.json")
+
+    assert document.read(tmp_path / "report.json") == report
