@@ -133,9 +133,12 @@ class Kernels:
                 return args[0]
             if several:
                 return tuple(self.wrap(one) for one in result)
-            if result.dtype in refused or not result.numel() or lazy:
+            if result.dtype in refused or lazy or not result.numel():
                 return self.wrap(result)
-            return as_mps(result)
+            try:
+                return as_mps(result)
+            except (RuntimeError, BufferError):  # a layout that has no memory of its own
+                return self.wrap(result)
 
         return kernel
 
