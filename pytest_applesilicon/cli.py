@@ -38,10 +38,13 @@ def command() -> Any:
 
     @applesilicon.command("report", help="Show a JSON report as the terminal showed it.")
     @click.argument("path", type=click.Path(path_type=Path))
-    def report(path: Path) -> None:
+    @click.option("--picture", type=click.Path(path_type=Path), help="Draw --monitor as SVG here.")
+    def report(path: Path, picture: Path | None) -> None:
         try:
             found = document.read(path)
-        except document.ReportError as error:
+            if picture is not None:
+                _draw(found, path, picture)
+        except (document.ReportError, OSError) as error:
             raise click.ClickException(str(error)) from None
         for line in report_lines(found, shutil.get_terminal_size().columns):
             click.echo(line)
@@ -49,6 +52,16 @@ def command() -> Any:
     _add_doctor(applesilicon)
     _add_wheels(applesilicon)
     return applesilicon
+
+
+def _draw(found: Report, path: Path, picture: Path) -> None:
+    """Write the picture of the samples in a report."""
+    from pytest_applesilicon.files import write_whole
+    from pytest_applesilicon.reports import samples
+
+    if not found.facts.samples:
+        raise document.ReportError(f"{path}: it has no samples; run with --monitor")
+    write_whole(picture, samples.svg(found.facts.samples, str(path)))
 
 
 def _add_doctor(group: Any) -> None:

@@ -46,6 +46,8 @@ class Option:
     short: str | None = None
     choices: tuple[str, ...] = ()
     """Accepted values, where they are few enough to list."""
+    const: str | None = None
+    """The value where the option is given without one."""
     append: bool = False
     """May be given several times; the values are joined by commas."""
 
@@ -162,6 +164,15 @@ OPTIONS: tuple[Option, ...] = (
         "not-run",
         short="--fail-on",
     ),
+    Option(
+        "monitor",
+        "",
+        "SECONDS",
+        "Sample memory and CPU of the test process this often (1 where no number is given); "
+        "needs psutil",
+        short="--monitor",
+        const="1",
+    ),
     Option("report", "", "PATH", "Write the JSON report here"),
 )
 
@@ -215,6 +226,8 @@ class Settings:
     fail_on: tuple[str, ...]
     arch_python: tuple[tuple[str, str], ...]
     """Architecture and path of the interpreters that were named."""
+    monitor_s: float | None
+    """Seconds between two samples; ``None`` without monitoring."""
     explicit: frozenset[str]
     """Names of the options that the command line or the ini file gave."""
 
@@ -239,6 +252,7 @@ class Settings:
             "dtypes": "all" if self.dtypes == DTYPES else ",".join(self.dtypes),
             "samples": "all" if self.samples is None else str(self.samples),
             "fail-on": ",".join(dict.fromkeys(self.fail_on)),
+            "monitor": "off" if self.monitor_s is None else f"{self.monitor_s:g}",
         }
 
     @classmethod
@@ -296,6 +310,7 @@ def parse_settings(
         ops=_parse_expression(values["ops"], origins["ops"]),
         dtypes=_parse_names(values["dtypes"], origins["dtypes"], DTYPES) or DTYPES,
         samples=_parse_samples(values["samples"], origins["samples"], values["size"]),
+        monitor_s=_parse_monitor(values["monitor"], origins["monitor"]),
         arch_python=_parse_pythons(values["arch-python"], origins["arch-python"]),
         fail_on=("wrong", *_parse_names(values["fail-on"], origins["fail-on"], FAIL_ON)),
         explicit=explicit,
@@ -333,6 +348,17 @@ def _parse_pythons(text: str, origin: str) -> tuple[tuple[str, str], ...]:
             raise OptionError(f"{origin}: {part!r} is not accepted; give arm64=PATH or x86_64=PATH")
         found[name] = path
     return tuple(found.items())
+
+
+def _parse_monitor(text: str, origin: str) -> float | None:
+    if not text:
+        return None
+    # The shortest is far above what one sample costs (some 0.1 ms).
+    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", text) or float(text) < 0.05:
+        raise OptionError(
+            f"{origin}: {text!r} is not accepted; give seconds from 0.05, as {origin}=0.5"
+        )
+    return float(text)
 
 
 def _pairs_text(pairs: Sequence[tuple[str, str]]) -> str:
@@ -416,10 +442,17 @@ def declare(parser: pytest.Parser) -> None:
             dest=option.dest,
             metavar=option.metavar,
             default=None,
-            action="append" if option.append else "store",
             help=option.help + also,
+            **_taking(option),
         )
         parser.addini(option.dest, option.help, default="")
+
+
+def _taking(option: Option) -> dict[str, Any]:
+    """How the option takes its values, as argparse says it."""
+    if option.append:
+        return {"action": "append"}
+    return {"nargs": "?", "const": option.const} if option.const else {}
 
 
 def declare_short(parser: pytest.Parser) -> tuple[str, ...]:
@@ -439,8 +472,8 @@ def declare_short(parser: pytest.Parser) -> tuple[str, ...]:
                 dest=option.dest,
                 metavar=option.metavar,
                 default=None,
-                action="append" if option.append else "store",
                 help=f"Short for {option.true_name}",
+                **_taking(option),
             )
     return taken
 

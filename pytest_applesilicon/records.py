@@ -227,6 +227,23 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """What ``--monitor`` saw of a process at one moment."""
+
+    at_s: float
+    """Seconds since its monitor started."""
+    resident_bytes: int
+    cpu_percent: float
+    """Since the sample before; 100 is one core."""
+    device_bytes: int | None = None
+    """Allocated on the device when the last test ended; ``None`` where nobody tells."""
+    test: str = ""
+    """The id of the test that was running; empty between tests."""
+    worker: str = ""
+    """The worker of pytest-xdist; empty without it."""
+
+
+@dataclass(frozen=True)
 class RunFacts:
     """What is true of a whole run."""
 
@@ -243,6 +260,8 @@ class RunFacts:
     """Exit status of pytest: 2 says the run was interrupted and its records are not all."""
     places: tuple[Place, ...] = ()
     """Where every test ran in several places: these; each record names its own."""
+    samples: tuple[Sample, ...] = ()
+    """Of ``--monitor``, in the order of their workers and of time."""
 
     @property
     def simulated(self) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
+import json
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,7 @@ from pytest_applesilicon import (
     fallback,
     frameworks,
     marks,
+    monitor,
     places,
     recorder,
     workers,
@@ -25,7 +28,7 @@ from pytest_applesilicon import host as hosts
 from pytest_applesilicon.data import mnist
 from pytest_applesilicon.files import check_writable
 from pytest_applesilicon.options import SETTINGS, OptionError
-from pytest_applesilicon.records import Report, RunFacts
+from pytest_applesilicon.records import Report, RunFacts, Sample
 from pytest_applesilicon.reports import document, terminal
 from pytest_applesilicon.selection import (
     SELECTION,
@@ -33,6 +36,7 @@ from pytest_applesilicon.selection import (
     require,
     require_architecture,
     selection_of,
+    test_id,
     usable,
 )
 
@@ -65,6 +69,10 @@ class Run:
         self._header_shown = False
         self._places = places.Places(config)
         self._wrong_worker = ""
+        self._monitor: monitor.Monitor | None = None
+        self._worker_samples: list[Sample] = []
+        #: Whether a test of ours ran, and so the framework is imported.
+        self._used = False
         self._listing = any(config.getoption(name, default=False) for name in _LISTING)
 
     @classmethod
@@ -85,6 +93,7 @@ class Run:
         """
         if workers.is_worker(self._config):
             self._check_worker()
+            self._start_monitor()
         if workers.is_worker(self._config) or not self._settings.active:
             return
         if self._settings.report is not None:
@@ -100,6 +109,36 @@ class Run:
             command = f"{shlex.quote(sys.executable)} -m pytest"
             require_architecture(self._settings.arch, selection.host, command)
             require(self._settings, selection)
+        self._start_monitor()
+
+    def _start_monitor(self) -> None:
+        if self._settings.monitor_s is None or self._listing:
+            return
+        try:
+            found = monitor.Monitor(self._settings.monitor_s)
+        except ImportError:
+            raise OptionError(
+                "--monitor needs psutil\n  remedy: pip install 'pytest-applesilicon[cli]'"
+            ) from None
+        if not workers.is_distributed(self._config):  # else its workers run the tests
+            self._monitor = found
+            found.start()
+
+    def _watch(self, item: pytest.Item | None) -> None:
+        """Tell the monitor which test begins; where one ends, what its device holds."""
+        if self._monitor is None:
+            return
+        if item is not None:
+            self._monitor.running(test_id(item.nodeid, item.path))
+            return
+        self._monitor.running("")
+        held = [
+            frameworks.load(one.framework).memory(one.device)
+            for one in (self._config.stash[SELECTION].targets if self._used else ())
+            if usable(one.health)
+        ]
+        known = [size for size in held if size is not None]
+        self._monitor.device_holds(sum(known) if known else None)
 
     def _check_worker(self) -> None:
         prefix = workers.prefix_of(self._config)
@@ -132,11 +171,14 @@ class Run:
     # running
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self) -> Generator[None, object, object]:
-        if workers.prefix_of(self._config) is None:
-            return (yield)
-        with workers.turn(self._config):
-            return (yield)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        alone = workers.prefix_of(self._config) is not None
+        with workers.turn(self._config) if alone else contextlib.nullcontext():
+            self._watch(item)
+            result = yield
+            self._used = self._used or marks.target_of(item) is not None
+            self._watch(None)
+            return result
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -189,6 +231,10 @@ class Run:
         facts = workers.reported(node)
         if "selection" in facts and SELECTION not in self._config.stash:
             self._config.stash[SELECTION] = workers.selection_from_json(facts["selection"])
+        if "samples" in facts:
+            found = (Sample(**one) for one in json.loads(facts["samples"]))
+            name = str(node.gateway.id)
+            self._worker_samples += [dataclasses.replace(one, worker=name) for one in found]
         if "usage_error" in facts:
             self._usage_errors[facts["usage_error"]] = None
 
@@ -202,7 +248,12 @@ class Run:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self._monitor is not None:
+            self._monitor.stop()
         if workers.is_worker(self._config):
+            if self._monitor is not None:
+                taken = [dataclasses.asdict(one) for one in self._monitor.samples]
+                workers.report_back(self._config, samples=json.dumps(taken))
             if SELECTION in self._config.stash:
                 selection = workers.selection_to_json(self._config.stash[SELECTION])
                 workers.report_back(self._config, selection=selection)
@@ -290,6 +341,7 @@ class Run:
             versions=versions,
             notes=(*selection.notes, f"mnist: {found.describe()}"),
             places=self._places.all,
+            samples=(self._monitor.samples if self._monitor else tuple(self._worker_samples)),
         )
 
     def _width(self) -> int:

@@ -18,6 +18,7 @@ from pytest_applesilicon.records import (
     Place,
     Report,
     RunFacts,
+    Sample,
     Target,
     finite_or_name,
     record_from_fields,
@@ -103,6 +104,7 @@ def _parse(path: Path, document: dict[str, Any]) -> Report:
             Place(**{**one, "host": _host(one["host"]), "targets": _targets(one["targets"])})
             for one in plain["places"]
         ),
+        samples=tuple(Sample(**one) for one in plain["samples"]),
     )
     return Report(facts, tuple(record_from_fields(record) for record in plain["records"]))
 

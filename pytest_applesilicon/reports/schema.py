@@ -125,6 +125,17 @@ class RecordField(_Strict, frozen=True):
     place: str = ""
 
 
+class SampleField(_Strict, frozen=True):
+    """See ``records.Sample``."""
+
+    at_s: Number
+    resident_bytes: int
+    cpu_percent: Number
+    device_bytes: int | None
+    test: str
+    worker: str
+
+
 class PlaceField(_Strict, frozen=True):
     """See ``records.Place``."""
 
@@ -150,3 +161,4 @@ class Document(_Strict, frozen=True):
     exit_status: int | None
     records: list[RecordField]
     places: list[PlaceField] = []
+    samples: list[SampleField] = []

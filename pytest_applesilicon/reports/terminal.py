@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_applesilicon.host import describe
 from pytest_applesilicon.records import RAN, SIMULATED_NOTICE
-from pytest_applesilicon.reports import activity, coverage, ratios
+from pytest_applesilicon.reports import activity, coverage, ratios, samples
 from pytest_applesilicon.reports.columns import GAP, columns, shorten
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def summary(report: Report, width: int) -> list[str]:
         _measurement_table(records, width),
         ratios.lines(report.records, width),
         _places(report, width),
+        samples.lines(report.facts.samples, width),
     )
     for part in tables:
         lines += ["", *part] if part else []

@@ -57,6 +57,7 @@ def test_options_and_their_short_spellings():
         "dtypes": "--dtypes",
         "samples": "--samples",
         "fail-on": "--fail-on",
+        "monitor": "--monitor",
         "report": None,
     }
 

@@ -297,6 +297,7 @@ def test_a_file_that_changes_its_meaning_needs_another_schema_version():
             "notes",
             "places",
             "records",
+            "samples",
             "schema_version",
             "settings",
             "simulated",
