@@ -60,6 +60,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    if options.given_text(config, options.named("faults")) not in ("help", "each"):
+        return None
+    from pytest_applesilicon import each_fault
+
+    return each_fault.main(config)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     settings = options.Settings.from_pytest(config)

@@ -112,6 +112,16 @@ class Run:
 
     # running
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        """The faults are on while tests run, not while they are imported and collected."""
+        if not self._settings.faults:
+            return (yield)
+        from pytest_applesilicon.simulate import faults
+
+        with faults.activate(*self._settings.faults):
+            return (yield)
+
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         if marks.ours(item):
@@ -167,7 +177,8 @@ class Run:
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
         reason = str(report.longrepr).partition("\n")[0]
-        self._recorder.add(recorder.crashed(crashitem, self._config.rootpath, reason))
+        names = tuple(fault.name for fault in self._settings.faults)
+        self._recorder.add(recorder.crashed(crashitem, self._config.rootpath, reason, names))
 
     # the end
 
@@ -198,7 +209,8 @@ class Run:
 
     def _header(self) -> list[str]:
         facts = self._facts()
-        return terminal.header(facts, hosts.describe(facts.host), self._width())
+        lines = terminal.header(facts, hosts.describe(facts.host), self._width())
+        return lines + terminal.faulty(self._settings.faults, self._width())
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(
@@ -210,6 +222,7 @@ class Run:
             return
         lines = terminal.summary(self._report(), self._width())
         if lines:
+            lines += terminal.faulty(self._settings.faults, self._width())
             terminalreporter.section("applesilicon")
             for line in lines:
                 terminalreporter.write_line(line)
