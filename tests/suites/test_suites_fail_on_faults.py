@@ -39,6 +39,7 @@ DIRECTLY_TESTED = {"environment/test_framework.py::test_fallback_is_as_asked"}
 
 #: Tests that no fault fails yet, and why. A fault for one of them takes it off this list.
 _NO_FAULT = "no fault reaches the inputs of suites/agreement yet"
+_SIMULATED = "benchmarks/faults.py fails it with faults of the simulated device"
 NOT_YET = {
     "agreement/test_edge_values.py::test_edge_values": _NO_FAULT,
     "agreement/test_layouts.py::test_layout": _NO_FAULT,
@@ -47,6 +48,24 @@ NOT_YET = {
     "agreement/test_modules.py::test_module": _NO_FAULT,
     "agreement/test_optimizers.py::test_trajectory": _NO_FAULT,
     "agreement/test_repeated.py::test_repeated": _NO_FAULT,
+    "agreement/test_partial_writes.py::test_accumulate_into_a_row": _SIMULATED,
+    "agreement/test_partial_writes.py::test_draw_in_place": _SIMULATED,
+    "agreement/test_partial_writes.py::test_in_place": _SIMULATED,
+    "agreement/test_partial_writes.py::test_product_into_out": _SIMULATED,
+    "agreement/test_recurrent.py::test_dropout_draws_anew_and_stays_finite": _SIMULATED,
+    "agreement/test_recurrent.py::test_lstm": _SIMULATED,
+    "agreement/test_transfers.py::test_copy_between_views_with_gaps": _SIMULATED,
+    "agreement/test_transfers.py::test_copy_to_a_narrower_dtype_leaves_the_source": _SIMULATED,
+    "agreement/test_transfers.py::test_copy_into_rows_of_the_host": _SIMULATED,
+    "agreement/test_transfers.py::test_copy_of_a_transposed_host_tensor": _SIMULATED,
+    "agreement/test_transfers.py::test_assignment_of_an_element_of_the_host": _SIMULATED,
+    "agreement/test_transfers.py::test_copies_that_do_not_block": _SIMULATED,
+    "agreement/test_transfers.py::test_assignments_in_sequence": _SIMULATED,
+    "agreement/test_transfers.py::test_comparison_of_elements": _SIMULATED,
+    "agreement/test_traps.py::test_trap": _SIMULATED,
+    "agreement/test_traps.py::test_streams_of_random_numbers": _SIMULATED,
+    "agreement/test_traps.py::test_impossible_and_certain_draws": _SIMULATED,
+    "agreement/test_traps.py::test_refused": _SIMULATED,
 }
 
 #: Seconds; the longest run takes twenty on two busy cores.
