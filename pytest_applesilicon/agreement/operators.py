@@ -69,6 +69,10 @@ def find(name: str) -> Operator:
     raise ValueError(f"operator {name!r}: {why}; near names: {near}")
 
 
+#: Operators whose other tensors must stay on the CPU: torch refuses them on any device.
+_PLACES_ON_THE_HOST = frozenset({"tensor_split"})
+
+
 def dtypes_of(operator: Operator, direction: str) -> frozenset[str]:
     """The dtypes in which a direction of the operator has samples on the CPU."""
     if direction == "gradient":
@@ -202,6 +206,8 @@ class _Run:
         ran_on_cpu: list[str],
     ) -> Any:
         there, named = self._moved(args), self._moved(kwargs)
+        if self.operator.name in _PLACES_ON_THE_HOST:
+            there = (there[0], *args[1:])
         if self.direction == "out":
             call = partial(_into_out, self.operator, self.sample)
         if self.device.type != "mps":
@@ -219,7 +225,8 @@ class _Run:
             if isinstance(one, torch.Tensor):
                 copy = one.detach().clone()
                 return copy if self.device.type == "cpu" else copy.to(self.device)
-            return self.device if isinstance(one, torch.device) else one
+            named = isinstance(one, torch.device) or (isinstance(one, str) and one == "cpu")
+            return self.device if named else one
 
         moved = oracle.mapped(value, leaf)
         if isinstance(moved, dict) and moved.get("device") == "cpu":

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 #: getMPSDataType and EmptyTensor.cpp: double precision has a text of its own.
 _DOUBLE = ("float64", "complex128")
 
-#: Names as ScalarType prints them; MPS has no 8-bit floats and no small unsigned integers of
-#: the "barebones" family wider than uint8 are listed here because they have Metal types.
+#: MPS has no 8-bit and no 4-bit floats; the names are as ScalarType prints them.
 _EIGHT_BITS = {
     "float8_e4m3fn": "Float8_e4m3fn",
     "float8_e5m2": "Float8_e5m2",

@@ -133,9 +133,12 @@ class Kernels:
                 return args[0]
             if several:
                 return tuple(self.wrap(one) for one in result)
-            if result.dtype in refused or not result.numel() or lazy:
+            if result.dtype in refused or lazy or not result.numel():
                 return self.wrap(result)
-            return as_mps(result)
+            try:
+                return as_mps(result)
+            except (RuntimeError, BufferError):  # a layout that has no memory of its own
+                return self.wrap(result)
 
         return kernel
 
@@ -143,20 +146,37 @@ class Kernels:
         """The same where a number may stand in for a tensor."""
         first, *rest = sorted(made.tensors)
         numbers = (float, int, bool, complex)
-        if rest == [1]:
-
-            def binary(*args: Any, **kwargs: Any) -> Any:
-                if args[1].__class__ in numbers or args[0].__class__ in numbers:
-                    return general(*args, **kwargs)
-                return run(*args, **kwargs)
-
-            return binary
+        optional = any(str(one.type) == "Optional[Tensor]" for one in made.op._schema.arguments)
+        if rest == [1] and not optional and made.plain == "one" and not made.lazy:
+            return self._binary(made, general)
 
         def kernel(*args: Any, **kwargs: Any) -> Any:
             for place in (first, *rest):
                 if place < len(args) and args[place].__class__ in numbers:
                     return general(*args, **kwargs)
             return run(*args, **kwargs)
+
+        return kernel
+
+    def _binary(self, made: plan.Plan, general: Kernel) -> Kernel:
+        """The quickest kernel: of two tensors, for arithmetic and comparisons."""
+        name, redispatch = made.name, made.op._handle.redispatch_boxed
+        operators, as_cpu, as_mps = counters.current.operators, self.as_cpu, self.as_mps
+        keys, refused, get, other = self.cpu_keys, self.refused, operators.get, self.cpu_argument
+
+        def kernel(a: Any, b: Any, *rest: Any, **kwargs: Any) -> Any:
+            try:
+                x = as_cpu(a) if a.is_mps else other(a, name)
+                y = as_cpu(b) if b.is_mps else other(b, name)
+            except AttributeError:  # a number
+                return general(a, b, *rest, **kwargs)
+            if faults.active:
+                return general(a, b, *rest, **kwargs)
+            operators[name] = get(name, 0) + 1
+            result = redispatch(keys, x, y, *rest, **kwargs)
+            if result.dtype in refused or not result.numel():
+                return self.wrap(result)
+            return as_mps(result)
 
         return kernel
 

@@ -26,9 +26,6 @@ ALWAYS_FALLBACK = frozenset(
     }
 )
 
-#: Registered for MPS in C++ only to say that the devices are mixed (MPSFallback.mm).
-ONLY_REFUSES = frozenset({"_slow_conv2d_forward"})
-
 
 class TableError(Exception):
     """The operator table of the installed torch is missing or has another form."""

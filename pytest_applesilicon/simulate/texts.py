@@ -52,6 +52,3 @@ GENERATOR = "Expected a 'mps' device type for generator but found '{found}'"
 
 #: MPS counts one device (MPSHooks::deviceCount); this text is the simulation's own.
 ONE_DEVICE = "mps:{index} was asked for, and MPS has one device, mps:0"
-
-#: aten/src/ATen/native/mps: the rank that Metal's graphs take.
-RANK = "MPS supports tensors with dimensions <= 16, but got {rank}."

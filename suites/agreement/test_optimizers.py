@@ -68,5 +68,9 @@ def test_trajectory(
     begin = start(applesilicon.settings.seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        actual = call(*[one.to(device) for one in begin])
+        try:
+            actual = call(*[one.to(device) for one in begin])
+        except NotImplementedError as error:
+            # A missing kernel is a fact of coverage, as in the other tests of this suite.
+            pytest.skip(f"unsupported: {error}")
         judge(actual, call, begin, {}, torch.float32)
