@@ -25,10 +25,13 @@ if TYPE_CHECKING:
         Target,
         Timing,
     )
+    from pytest_applesilicon.simulate.faults import Call, Fault
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "Call": "pytest_applesilicon.simulate.faults",
+    "Fault": "pytest_applesilicon.simulate.faults",
     "assert_agrees": "pytest_applesilicon.agreement.functions",
     "assert_module_agrees": "pytest_applesilicon.agreement.functions",
     "assert_same": "pytest_applesilicon.agreement.comparison",
@@ -47,8 +50,10 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "Call",
     "Comparison",
     "CoreLevel",
+    "Fault",
     "Health",
     "Host",
     "Measurement",

@@ -17,6 +17,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pytest_applesilicon.simulate.faults import Fault
+
 FRAMEWORKS = ("torch", "tensorflow", "mlx", "jax", "numpy")
 ARCHITECTURES = ("any", "native", "arm64", "x86_64")
 DTYPES = (
@@ -173,6 +175,15 @@ OPTIONS: tuple[Option, ...] = (
         short="--monitor",
         const="1",
     ),
+    Option(
+        "faults",
+        "",
+        "NAME[,NAME]|FILE.py|help|each",
+        "Faults to switch on in the simulated device, with --device=mps-sim only: names, "
+        "NAME@LIMIT for a fault of a size, a file that defines FAULTS; none; help lists them; "
+        "each runs the tests once for every fault",
+        short="--faults",
+    ),
     Option("report", "", "PATH", "Write the JSON report here"),
 )
 
@@ -228,6 +239,7 @@ class Settings:
     """Architecture and path of the interpreters that were named."""
     monitor_s: float | None
     """Seconds between two samples; ``None`` without monitoring."""
+    faults: tuple[Fault, ...]
     explicit: frozenset[str]
     """Names of the options that the command line or the ini file gave."""
 
@@ -253,6 +265,7 @@ class Settings:
             "samples": "all" if self.samples is None else str(self.samples),
             "fail-on": ",".join(dict.fromkeys(self.fail_on)),
             "monitor": "off" if self.monitor_s is None else f"{self.monitor_s:g}",
+            "faults": ",".join(fault.name for fault in self.faults) or "none",
         }
 
     @classmethod
@@ -312,6 +325,7 @@ def parse_settings(
         samples=_parse_samples(values["samples"], origins["samples"], values["size"]),
         monitor_s=_parse_monitor(values["monitor"], origins["monitor"]),
         arch_python=_parse_pythons(values["arch-python"], origins["arch-python"]),
+        faults=_parse_faults(values, origins["faults"], folder),
         fail_on=("wrong", *_parse_names(values["fail-on"], origins["fail-on"], FAIL_ON)),
         explicit=explicit,
     )
@@ -365,6 +379,23 @@ def _pairs_text(pairs: Sequence[tuple[str, str]]) -> str:
     return ",".join(f"{name}={value}" for name, value in pairs)
 
 
+def _parse_faults(values: dict[str, str], origin: str, folder: Path) -> tuple[Fault, ...]:
+    text = values["faults"]
+    if text in ("", "none", "help", "each"):
+        return ()
+    if values["device"] != "mps-sim":
+        raise OptionError(
+            f"{origin}: {text!r} is accepted only with --device=mps-sim, "
+            f"and this is --device={values['device']}"
+        )
+    from pytest_applesilicon.simulate import fault_names
+
+    try:
+        return fault_names.load(text, folder)
+    except fault_names.FaultError as error:
+        raise OptionError(f"{origin}: {error}") from None
+
+
 def _parse_expression(text: str, origin: str) -> str:
     try:
         re.compile(text)
@@ -405,6 +436,17 @@ def _parse_path(text: str, origin: str, folder: Path) -> Path | None:
 
 def _refused(origin: str, value: str, choices: Sequence[str], what: str = "one of") -> OptionError:
     return OptionError(f"{origin}: {value!r} is not accepted; give {what}: {', '.join(choices)}")
+
+
+def named(name: str) -> Option:
+    """The option of this name."""
+    return next(option for option in OPTIONS if option.name == name)
+
+
+def given_text(config: pytest.Config, option: Option) -> str:
+    """What the command line, the ini file or the default says of one option."""
+    given = config.getoption(option.dest, None)
+    return str(given if given is not None else config.getini(option.dest) or option.default)
 
 
 #: The settings of a run, put there when the session starts.

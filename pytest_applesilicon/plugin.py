@@ -60,11 +60,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> None:
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    if options.given_text(config, options.named("faults")) in ("help", "each"):
+        from pytest_applesilicon import each_fault
+
+        return each_fault.main(config)
     if options.asks_for_places(config):
         from pytest_applesilicon import places
 
         places.begin(config)
+    return None
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

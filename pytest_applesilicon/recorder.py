@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_applesilicon.marks import has_own_device, target_of
+from pytest_applesilicon.options import settings_of
 from pytest_applesilicon.records import (
     Activity,
     Measurement,
@@ -94,6 +95,7 @@ def _begin(item: pytest.Item) -> Record:
         device=target.device if target else None,
         simulated=target.health.simulated if target else False,
         own_device=has_own_device(item),
+        faults=tuple(fault.name for fault in settings_of(item.config).faults),
     )
 
 
@@ -159,7 +161,11 @@ def take(report: pytest.TestReport) -> Record | None:
     return found
 
 
-def crashed(nodeid: str, root: Path, reason: str, place: str = "") -> Record:
+def crashed(
+    nodeid: str, root: Path, reason: str, *, faults: tuple[str, ...] = (), place: str = ""
+) -> Record:
     """The record of a test whose worker died."""
     path = root / nodeid.partition("::")[0]
-    return Record(test_id(nodeid, path), nodeid, "crashed", reason=reason, place=place)
+    return Record(
+        test_id(nodeid, path), nodeid, "crashed", reason=reason, faults=faults, place=place
+    )

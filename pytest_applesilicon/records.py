@@ -179,6 +179,8 @@ class Record:
     own_device: bool = False
     """The test took a ``device`` that is not ours: its project's fixture or parameter."""
     operator: OpOutcome | None = None
+    faults: tuple[str, ...] = ()
+    """Names of the faults that were switched on in the simulated device."""
     activity: Activity | None = None
     """``None`` where nothing is counted: everywhere but on a simulated device."""
     place: str = ""
@@ -328,10 +330,12 @@ def record_from_fields(fields: dict[str, Any]) -> Record:
         figures = {name: float(operator[name]) for name in ("worst_ulp", "worst_envelope")}
         operator = OpOutcome(**{**operator, **figures})
     activity = plain.pop("activity", None)
+    faults = tuple(plain.pop("faults", ()))
     return Record(
         **{**plain, "duration_s": float(plain["duration_s"])},
         measurements=measurements,
         timing=timing,
         operator=operator,
+        faults=faults,
         activity=Activity(**activity) if activity is not None else None,
     )

@@ -180,6 +180,16 @@ class Run:
             self._watch(None)
             return result
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        """The faults are on while tests run, not while they are imported and collected."""
+        if not self._settings.faults:
+            return (yield)
+        from pytest_applesilicon.simulate import faults
+
+        with faults.activate(*self._settings.faults):
+            return (yield)
+
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         if marks.ours(item):
@@ -241,7 +251,8 @@ class Run:
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
         reason = str(report.longrepr).partition("\n")[0]
-        record = recorder.crashed(crashitem, self._config.rootpath, reason)
+        names = tuple(fault.name for fault in self._settings.faults)
+        record = recorder.crashed(crashitem, self._config.rootpath, reason, faults=names)
         self._recorder.add(self._places.place(record, report))
 
     # the end
@@ -280,7 +291,8 @@ class Run:
 
     def _header(self) -> list[str]:
         facts = self._facts()
-        return terminal.header(facts, hosts.describe(facts.host), self._width())
+        lines = terminal.header(facts, hosts.describe(facts.host), self._width())
+        return lines + terminal.faulty(self._settings.faults, self._width())
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(
@@ -292,6 +304,7 @@ class Run:
             return
         lines = terminal.summary(self._report(), self._width())
         if lines:
+            lines += terminal.faulty(self._settings.faults, self._width())
             terminalreporter.section("applesilicon")
             for line in lines:
                 terminalreporter.write_line(line)

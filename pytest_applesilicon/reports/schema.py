@@ -121,6 +121,7 @@ class RecordField(_Strict, frozen=True):
     timing: TimingField | None
     own_device: bool
     operator: OpOutcomeField | None
+    faults: list[str] = []
     activity: ActivityField | None = None
     place: str = ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import textwrap
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_applesilicon.host import describe
 from pytest_applesilicon.records import RAN, SIMULATED_NOTICE
@@ -36,6 +36,15 @@ def header(facts: RunFacts, host_line: str, width: int) -> list[str]:
     if facts.simulated:
         lines.append(SIMULATED_NOTICE)
     return [part for line in lines for part in wrap(line, width)]
+
+
+def faulty(faults: Iterable[Any], width: int) -> list[str]:
+    """A line for each fault that is switched on in the simulated device."""
+    return [
+        part
+        for fault in faults
+        for part in wrap(f"FAULT switched on: {fault.name}: {fault.reason}", width)
+    ]
 
 
 def _describe(target: Target, versions: dict[str, str]) -> str:

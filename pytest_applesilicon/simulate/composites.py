@@ -8,7 +8,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from pytest_applesilicon.simulate import counters, texts
+from pytest_applesilicon.simulate import counters, faults, texts
 
 if TYPE_CHECKING:
     from pytest_applesilicon.simulate.kernels import Kernels
@@ -44,6 +44,13 @@ def _attention(*args: Any, **kwargs: Any) -> Any:
 
     note("aten::_scaled_dot_product_attention_math_for_mps")
     kwargs.pop("enable_gqa", None) if not kwargs.get("enable_gqa") else None
+    op = torch.ops.aten.scaled_dot_product_attention.default
+    return faults.through(op, _attention_math, *args, **kwargs)
+
+
+def _attention_math(*args: Any, **kwargs: Any) -> Any:
+    import torch
+
     return torch.ops.aten._scaled_dot_product_attention_math.default(*args, **kwargs)[0]
 
 
@@ -84,6 +91,9 @@ def _lstm(tools: Kernels) -> Any:
             if not one.is_mps:
                 raise RuntimeError(texts.PLACEHOLDER)
         note("aten::_lstm_mps")
+        return faults.through(run, compute, x, states, weights, *rest)
+
+    def compute(x: Any, states: Any, weights: Any, *rest: Any) -> Any:
         tensors = (x, *states, *weights)
         if torch.is_grad_enabled() and any(one.requires_grad for one in tensors):
             return Lstm.apply(rest, len(states), *tensors)

@@ -30,6 +30,8 @@ class Call:
     kwargs: dict[str, Any]
     run: Callable[..., Any] = field(repr=False)
     """The right kernel, to be called on such arguments."""
+    host: frozenset[str] = frozenset()
+    """Names of the arguments that really are of the host: one side of a copy may be."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Fault:
     reason: str
     """What this imitates, with the issue it is taken from."""
     family: str = ""
+    issues: tuple[str, ...] = ()
+    """Where it was reported: ``pytorch#118115``."""
 
     def touches(self, name: str) -> bool:
         """Whether the fault is about the operator of this name."""
@@ -55,12 +59,16 @@ class Fault:
 #: The faults that are switched on, first match wins. Empty in a run without faults.
 active: tuple[Fault, ...] = ()
 
+#: What a faulty device keeps from one call to the next; emptied when faults are switched.
+kept: dict[Any, Any] = {}
+
 
 def set_active(faults: tuple[Fault, ...]) -> None:
     """Switch on exactly these faults, for the whole process."""
     global active
     active = tuple(faults)
     touching.cache_clear()
+    kept.clear()
 
 
 @contextmanager
@@ -86,3 +94,10 @@ def applied(call: Call) -> Any:
         if fault.when(call):
             return fault.corrupt(call)
     return call.run(*call.args, **call.kwargs)
+
+
+def through(op: Any, run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """The result of a kernel that calls others: its tensors may be those of the device."""
+    if not active or not touching(op.name()):
+        return run(*args, **kwargs)
+    return applied(Call(op, op.name(), args, kwargs, run))

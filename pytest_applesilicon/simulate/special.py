@@ -18,6 +18,7 @@ VIEWS = (
     "view.dtype",
     "_reshape_alias",
     "unfold",
+    "permute",
     "view_as_real",
     "view_as_complex",
     "set_.source_Storage",
@@ -78,7 +79,10 @@ class Special:
         if faults.active and faults.touching("aten::copy_"):
             args = tuple(self._plain(one, self._tools.twin) for one in (target, source))
             made = self._copy_plan
-            faults.applied(faults.Call(made.op, made.name, args, {}, self._copy))
+            named = {"self": target, "src": source}
+            host = frozenset(name for name, one in named.items() if not one.is_mps)
+            args = (*args, non_blocking)
+            faults.applied(faults.Call(made.op, made.name, args, {}, self._copy, host))
         else:
             unwrap = self._tools.unwrap
             args = (self._plain(target, unwrap), self._plain(source, unwrap))
@@ -166,14 +170,9 @@ class Special:
     def linear_backward(self, x: Any, upstream: Any, weight: Any, mask: Any) -> tuple[Any, ...]:
         self._note("aten::linear_backward")
         tools = self._tools
-        x, upstream, weight = (tools.unwrap(one) for one in (x, upstream, weight))
-        rows = upstream.reshape(-1, upstream.shape[-1])
-        flat = x.reshape(-1, x.shape[-1])
-        found = (
-            (rows @ weight).reshape(x.shape) if mask[0] else None,
-            rows.t() @ flat if mask[1] else None,
-            rows.sum(0) if mask[2] else None,
-        )
+        op = self._aten.linear_backward.default
+        plain = (tools.unwrap(one) for one in (x, upstream, weight))
+        found = faults.through(op, _linear_backward, *plain, mask)
         return tuple(tools.wrap(one) for one in found)
 
     def max_pool2d_backward(self, upstream: Any, x: Any, *window: Any) -> Any:
@@ -189,3 +188,16 @@ class Special:
                 upstream, x, kernel, stride, padding, dilation, ceil, places
             )
         )
+
+
+def _linear_backward(x: Any, upstream: Any, weight: Any, mask: Any) -> tuple[Any, ...]:
+    if weight.dim() == 1:
+        one = _linear_backward(x, upstream.unsqueeze(-1), weight.unsqueeze(0), mask)
+        return one[0], None if one[1] is None else one[1].reshape(weight.shape), one[2]
+    rows = upstream.reshape(-1, upstream.shape[-1])
+    flat = x.reshape(-1, x.shape[-1])
+    return (
+        (rows @ weight).reshape(x.shape) if mask[0] else None,
+        rows.t() @ flat if mask[1] else None,
+        rows.sum(0) if mask[2] else None,
+    )

@@ -13,8 +13,10 @@ from pytest_applesilicon import fixtures, options
 
 def test_public_names_of_the_package():
     assert set(pytest_applesilicon.__all__) == {
+        "Call",
         "Comparison",
         "CoreLevel",
+        "Fault",
         "Health",
         "Host",
         "Measurement",
@@ -58,6 +60,7 @@ def test_options_and_their_short_spellings():
         "samples": "--samples",
         "fail-on": "--fail-on",
         "monitor": "--monitor",
+        "faults": "--faults",
         "report": None,
     }
 
