@@ -184,6 +184,23 @@ def _eig(case: _Case) -> Iterator[Residual]:
     yield "the eigenvalues do not sum to the trace", _row(remains), _norm(matrix)
 
 
+def _eigvals(case: _Case) -> Iterator[Residual]:
+    """Eigenvalues come in no order: each must be one of a matrix close by (Weyl, Eckart-Young).
+
+    The distance to the nearest matrix that has a number for an eigenvalue is the smallest
+    singular value of ``A - number * I``.
+    """
+    import numpy as np
+
+    matrix, values = case.matrix, case.actual[0]
+    shifted = matrix[..., None, :, :] - values[..., :, None, None] * np.eye(matrix.shape[-1])
+    distance = np.linalg.svd(np.nan_to_num(shifted), compute_uv=False)[..., -1]
+    distance = np.where(np.isfinite(values), distance, np.inf)
+    yield "a value is not an eigenvalue", _row(distance), _norm(matrix)
+    remains = values.sum(-1, keepdims=True) - np.trace(matrix, axis1=-2, axis2=-1)[..., None]
+    yield "the eigenvalues do not sum to the trace", _row(remains), _norm(matrix)
+
+
 def _qr(case: _Case) -> Iterator[Residual]:
     import numpy as np
 
@@ -316,6 +333,7 @@ _RESIDUALS: dict[str, Callable[[_Case], Iterator[Residual]]] = {
     "linalg.svd": _linalg_svd,
     "linalg.eigh": _eigh,
     "linalg.eig": _eig,
+    "linalg.eigvals": _eigvals,
     "linalg.qr": _qr,
     "qr": _qr,
     "geqrf": _geqrf,

@@ -132,7 +132,7 @@ class Evidence:
         if place >= len(errors) or not moves(errors[place]):
             return None, None
         others = self.terms(place, FEW_DRAWS, dtype)
-        return envelope.same_dtype_term(errors[place], others), values[place]
+        return envelope.same_dtype_term(errors[place], others, dtype), values[place]
 
     def terms(self, place: int, draws: int, dtype: str) -> envelope.Terms:
         """The terms of every element but the same-dtype one."""

@@ -90,6 +90,12 @@ def _ours() -> Mapping[Any, Callable[..., Any]]:
         aten._batch_norm_with_update.default: _batch_norm_and_write,  # noqa: SLF001
         aten.native_batch_norm.default: _batch_norm,
         aten.grid_sampler_3d.default: functools.partial(_sampled, aten.grid_sampler_3d),
+        aten.grid_sampler_2d_backward.default: functools.partial(
+            _sampled_backward, aten.grid_sampler_2d_backward
+        ),
+        aten.grid_sampler_3d_backward.default: functools.partial(
+            _sampled_backward, aten.grid_sampler_3d_backward
+        ),
     }
 
 
@@ -122,6 +128,19 @@ def _sampled(function: Any, mode: Any, given: Any, grid: Any, *args: Any) -> Any
     an epsilon of ``1 + abs(x)`` and not of x alone (``grid_sample`` in torch's documentation).
     """
     return function(given, grid + mode.rounding_of(grid.abs() + 1), *args)
+
+
+def _sampled_backward(
+    function: Any, mode: Any, upstream: Any, given: Any, grid: Any, *args: Any
+) -> Any:
+    """The same of the gradients, which jump where a point passes from one cell to the next.
+
+    What several points add to one element is summed up in the dtype.
+    """
+    moved = grid + mode.rounding_of(grid.abs() + 1)
+    results = function(upstream, given, moved, *args)
+    sizes = function(upstream.abs(), given, moved, *args)
+    return results[0] + mode.rounding_of(sizes[0]), results[1]
 
 
 def _transform(function: Any, mode: Any, given: Any, dim: Any, *args: Any, **kwargs: Any) -> Any:

@@ -75,3 +75,18 @@ def test_trajectory(
             # A missing kernel is a fact of coverage, as in the other tests of this suite.
             pytest.skip(f"unsupported: {error}")
         judge(actual, call, begin, {}, torch.float32)
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW"])
+def test_fused_step_is_skipped_where_the_scaler_found_an_infinity(name: str, device: Any) -> None:
+    """What ``torch.amp.GradScaler`` tells a fused optimizer; the step count stays as well."""
+    record = next(one for one in opinfo.optimizers() if one.name == name)
+    if device.type not in record.fused_on:
+        pytest.skip(f"torch says that fused=True does not run on {device.type}")
+    parameter = torch.nn.Parameter(torch.ones(4).to(device))
+    optimizer = record.optimizer([parameter], fused=True, lr=0.5, weight_decay=0.0)
+    parameter.grad = torch.ones(4).to(device)
+    for found, expected in ((1.0, 1.0), (0.0, 0.5)):
+        optimizer.grad_scale, optimizer.found_inf = None, torch.tensor(found).to(device)
+        optimizer.step()
+        assert parameter.detach().cpu().tolist() == pytest.approx([expected] * 4)

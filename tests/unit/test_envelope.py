@@ -91,7 +91,7 @@ def test_an_outlier_elsewhere_does_not_hide_an_error():
     host_error = np.zeros(1000)
     host_error[3] = 1e-4
     terms = plain(exact)
-    terms = replace(terms, same_dtype=envelope.same_dtype_term(host_error, terms))
+    terms = replace(terms, same_dtype=envelope.same_dtype_term(host_error, terms, "float32"))
     assert judge(off_by(exact, 1e3, 3), terms, "float32").needs_same_dtype
     found = judge(off_by(exact, 32.0, 4), terms, "float32")
     assert (found.agrees, found.index) == (False, (4,))
@@ -102,9 +102,17 @@ def test_a_host_that_is_off_everywhere_allows_as_much_at_elements_where_it_is_no
     host_error = 10.0 * ulp(exact, "float32")
     host_error[5] = 0.0
     terms = plain(exact)
-    terms = replace(terms, same_dtype=envelope.same_dtype_term(host_error, terms))
+    terms = replace(terms, same_dtype=envelope.same_dtype_term(host_error, terms, "float32"))
     assert judge(off_by(exact, 15.0, 5), terms, "float32").needs_same_dtype
     assert not judge(off_by(exact, 25.0, 5), terms, "float32").agrees
+
+
+def test_a_host_that_computes_something_else_allows_nothing():
+    """Of weights that were drawn anew in float64, for one."""
+    exact = RANDOM.uniform(1.0, 2.0, 1000)
+    terms = plain(exact)
+    term = envelope.same_dtype_term(RANDOM.uniform(0.1, 0.5, 1000), terms, "float32")
+    assert not judge(exact * 1.03, replace(terms, same_dtype=term), "float32").agrees
 
 
 def test_the_term_that_was_needed_is_told():
@@ -302,6 +310,23 @@ def test_factors_that_do_not_give_the_matrix_are_told():
     assert "not the matrix" in (svd_problem(-left, values, right) or "")
     assert "singular values" in (svd_problem(left, values * 0.999, right) or "")
     assert svd_problem(left * np.nan, values, right)
+
+
+def test_eigenvalues_come_in_any_order_and_must_be_those_of_the_matrix():
+    matrix = RANDOM.standard_normal((3, 4, 4))
+    values = np.linalg.eigvals(matrix).astype(complex)
+    other = np.array([2.0, 2.0, 2.0, np.trace(matrix[0]) - 6.0]) + 0j
+    args = ("linalg.eigvals", [values[:, ::-1]], [values], [matrix], {}, ["complex64"])
+    assert decomposition.problem(*args) == ""
+    wrong = values.copy()
+    wrong[0] = other
+    assert "not an eigenvalue" in (
+        decomposition.problem("linalg.eigvals", [wrong], [values], [matrix], {}, ["complex64"])
+        or ""
+    )
+    twice = values.copy()
+    twice[1, 0] = twice[1, 1] = values[1, 2]
+    assert decomposition.problem("linalg.eigvals", [twice], [values], [matrix], {}, ["complex64"])
 
 
 def test_factors_that_are_not_orthogonal_are_told():

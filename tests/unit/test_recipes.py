@@ -60,6 +60,21 @@ def test_coordinates_are_rounded_in_units_of_the_volume():
     assert exact.item() == 3500.0
 
 
+def test_the_gradient_of_a_grid_jumps_where_a_point_is_between_two_cells():
+    volume = torch.tensor([0.0, 1.0, 5.0]).reshape(1, 1, 1, 3)
+    middle = torch.zeros(1, 1, 1, 2)
+
+    def of_grid(grid: Any) -> Any:
+        grid = grid.clone().requires_grad_()
+        found = torch.nn.functional.grid_sample(volume.to(grid.dtype), grid, align_corners=True)
+        return torch.autograd.grad(found.sum(), grid)
+
+    args = (middle,)
+    evidence = Evidence(of_grid, args, {}, "float32", 0, oracle.evaluate(of_grid, args, {}))
+    width, _ = evidence.magnitude(0, 8, [0], "float32")
+    assert width[0] >= 3.0  # slopes of 1 and 4 meet
+
+
 @pytest.mark.parametrize("name", ["native_batch_norm", "_batch_norm_with_update"])
 def test_a_large_mean_shows_in_a_batch_norm_whatever_is_written(name: str):
     """Of two numbers the result is 1 and -1, and hardly moves with them."""
