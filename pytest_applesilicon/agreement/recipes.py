@@ -138,9 +138,11 @@ def _sampled_backward(
     What several points add to one element is summed up in the dtype.
     """
     moved = grid + mode.rounding_of(grid.abs() + 1)
-    results = function(upstream, given, moved, *args)
-    sizes = function(upstream.abs(), given, moved, *args)
-    return results[0] + mode.rounding_of(sizes[0]), results[1]
+    of_given, of_grid = function(upstream, given, moved, *args)
+    if of_given is not None:
+        size, _ = function(upstream.abs(), given, moved, *args)
+        of_given = of_given + mode.rounding_of(size)
+    return of_given, of_grid
 
 
 def _transform(function: Any, mode: Any, given: Any, dim: Any, *args: Any, **kwargs: Any) -> Any:
