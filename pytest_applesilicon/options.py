@@ -152,6 +152,23 @@ OPTIONS: tuple[Option, ...] = (
         "not-run",
         short="--fail-on",
     ),
+    Option(
+        "isolate",
+        "auto",
+        "auto|always|never",
+        "Which tests run in a child process, so that a crash or a hang ends only that test: "
+        "auto takes those marked isolated and those that crashed once, as pytest's cache knows",
+        short="--isolate",
+        choices=("auto", "always", "never"),
+    ),
+    Option(
+        "isolate-timeout",
+        "300",
+        "SECONDS",
+        "How long a test may take in its child process before it counts as hung; the "
+        "marker's timeout wins",
+        short="--isolate-timeout",
+    ),
     Option("report", "", "PATH", "Write the JSON report here"),
 )
 
@@ -167,6 +184,9 @@ MARKERS: dict[str, str] = {
     ),
     "no_fallback": "fail if an operator of this test ran on the CPU instead of MPS",
     "frameworks(name, ...)": "the frameworks this test is written for",
+    "isolated(timeout=)": (
+        "run in a child process: a crash, or no end within timeout seconds, ends this test only"
+    ),
 }
 
 
@@ -198,6 +218,8 @@ class Settings:
     samples: int | None
     """Per operator, dtype and direction; ``None`` for all."""
     fail_on: tuple[str, ...]
+    isolate: str
+    isolate_timeout_s: float
     explicit: frozenset[str]
     """Names of the options that the command line or the ini file gave."""
 
@@ -221,6 +243,8 @@ class Settings:
             "dtypes": "all" if self.dtypes == DTYPES else ",".join(self.dtypes),
             "samples": "all" if self.samples is None else str(self.samples),
             "fail-on": ",".join(dict.fromkeys(self.fail_on)),
+            "isolate": self.isolate,
+            "isolate-timeout": f"{self.isolate_timeout_s:g}",
         }
 
     @classmethod
@@ -278,6 +302,8 @@ def parse_settings(
         dtypes=_parse_names(values["dtypes"], origins["dtypes"], DTYPES) or DTYPES,
         samples=_parse_samples(values["samples"], origins["samples"], values["size"]),
         fail_on=("wrong", *_parse_names(values["fail-on"], origins["fail-on"], FAIL_ON)),
+        isolate=values["isolate"],
+        isolate_timeout_s=_parse_seconds(values["isolate-timeout"], origins["isolate-timeout"]),
         explicit=explicit,
     )
 
@@ -330,6 +356,14 @@ def _parse_seed(text: str, origin: str) -> int:
             f"{origin}: {text!r} is not accepted; give a whole number from 0 to 999999999"
         )
     return int(text)
+
+
+def _parse_seconds(text: str, origin: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", text) or float(text) == 0:
+        raise OptionError(
+            f"{origin}: {text!r} is not accepted; give a number of seconds above 0, below 1000000"
+        )
+    return float(text)
 
 
 def _parse_path(text: str, origin: str, folder: Path) -> Path | None:

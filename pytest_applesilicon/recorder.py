@@ -146,6 +146,12 @@ def take(report: pytest.TestReport) -> Record | None:
     return found
 
 
+def contained(item: pytest.Item, outcome: TestOutcome, reason: str, seconds: float) -> str:
+    """The record, as it crosses, of a test that ended its child process."""
+    record = _begin(item)
+    return to_json(dataclasses.replace(record, outcome=outcome, reason=reason, duration_s=seconds))
+
+
 def crashed(nodeid: str, root: Path, reason: str) -> Record:
     """The record of a test whose worker died."""
     path = root / nodeid.partition("::")[0]

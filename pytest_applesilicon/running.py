@@ -14,6 +14,7 @@ from pytest_applesilicon import __version__, fallback, frameworks, marks, record
 from pytest_applesilicon import host as hosts
 from pytest_applesilicon.data import mnist
 from pytest_applesilicon.files import check_writable
+from pytest_applesilicon.isolating import Isolating
 from pytest_applesilicon.options import SETTINGS, OptionError
 from pytest_applesilicon.records import Report, RunFacts
 from pytest_applesilicon.reports import document, terminal
@@ -62,6 +63,7 @@ class Run:
         if found is None:
             found = cls(config, config.stash[SETTINGS])
             config.pluginmanager.register(found, _PLUGIN_NAME)
+            config.pluginmanager.register(Isolating(config, found._settings))
         assert isinstance(found, cls)  # noqa: S101
         return found
 

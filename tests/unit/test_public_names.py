@@ -56,6 +56,8 @@ def test_options_and_their_short_spellings():
         "dtypes": "--dtypes",
         "samples": "--samples",
         "fail-on": "--fail-on",
+        "isolate": "--isolate",
+        "isolate-timeout": "--isolate-timeout",
         "report": None,
     }
 
@@ -63,6 +65,7 @@ def test_options_and_their_short_spellings():
 def test_markers():
     assert set(options.MARKER_NAMES) == {
         "frameworks",
+        "isolated",
         "native_only",
         "no_fallback",
         "requires_mps",
