@@ -17,6 +17,7 @@ import pytest
 
 from pytest_applesilicon import isolation, recorder, workers
 from pytest_applesilicon.crash_cache import CrashCache
+from pytest_applesilicon.knowing import KNOWN, OUTCOME
 from pytest_applesilicon.reports.columns import shorten
 from pytest_applesilicon.selection import SELECTION
 
@@ -32,9 +33,6 @@ _START_S = 600.0
 
 #: After so many children in a row that did not start, no other is tried.
 _STARTS = 2
-
-#: The attribute of a report that says how its test ended the child; it crosses with the report.
-OUTCOME = "applesilicon_outcome"
 
 _BODY = "from pytest_applesilicon.isolated import main; main(requests, replies)"
 
@@ -250,6 +248,11 @@ class Isolating:
         self, item: pytest.Item, report: pytest.TestReport, outcome: Any, reason: str
     ) -> list[pytest.TestReport]:
         """The report of an end, with the record on the last report of the test."""
+        known = self._config.stash.get(KNOWN, None)
+        if known is not None:
+            known.judge(item, report, None)
+            if hasattr(report, "wasxfail"):
+                outcome, reason = "xfailed", report.wasxfail
         reports = [report]
         if report.when != "teardown":
             reports.append(_made(item, "teardown", None, time.time()))

@@ -46,6 +46,8 @@ class Option:
     short: str | None = None
     choices: tuple[str, ...] = ()
     """Accepted values, where they are few enough to list."""
+    flag: bool = False
+    """Given without a value on the command line; in the ini file yes or no."""
 
     @property
     def true_name(self) -> str:
@@ -169,6 +171,41 @@ OPTIONS: tuple[Option, ...] = (
         "marker's timeout wins",
         short="--isolate-timeout",
     ),
+    Option(
+        "known-failures",
+        "",
+        "PATH",
+        "The file of known failures (known_failures.toml): an unlisted failure, another "
+        "exception and a pass are red",
+        short="--known-failures",
+    ),
+    Option(
+        "known-failures-record",
+        "no",
+        "",
+        "Write what failed now into the file of known failures, keeping its comments "
+        "(in the ini file: yes or no)",
+        short="--known-failures-record",
+        choices=("yes", "no"),
+        flag=True,
+    ),
+    Option(
+        "strict-known-failures",
+        "no",
+        "",
+        "Fail the run for an entry that matches no collected test (in the ini file: yes or no)",
+        short="--strict-known-failures",
+        choices=("yes", "no"),
+        flag=True,
+    ),
+    Option(
+        "repeat-failed",
+        "0",
+        "N",
+        "Run a failed device test N times again and record whether it is deterministic; it "
+        "stays failed",
+        short="--repeat-failed",
+    ),
     Option("report", "", "PATH", "Write the JSON report here"),
 )
 
@@ -220,6 +257,10 @@ class Settings:
     fail_on: tuple[str, ...]
     isolate: str
     isolate_timeout_s: float
+    known_failures: Path | None
+    known_failures_record: bool
+    strict_known_failures: bool
+    repeat_failed: int
     explicit: frozenset[str]
     """Names of the options that the command line or the ini file gave."""
 
@@ -245,6 +286,10 @@ class Settings:
             "fail-on": ",".join(dict.fromkeys(self.fail_on)),
             "isolate": self.isolate,
             "isolate-timeout": f"{self.isolate_timeout_s:g}",
+            "known-failures": self.known_failures.name if self.known_failures else "none",
+            "known-failures-record": "yes" if self.known_failures_record else "no",
+            "strict-known-failures": "yes" if self.strict_known_failures else "no",
+            "repeat-failed": str(self.repeat_failed),
         }
 
     @classmethod
@@ -262,7 +307,7 @@ class Settings:
             if given is not None:
                 values[option.name], origins[option.name] = given, option.spelling
             elif ini:
-                values[option.name] = ini
+                values[option.name] = _of_ini(config, option, ini)
                 origins[option.name] = f"ini key {option.dest}"
             else:
                 values[option.name], origins[option.name] = option.default, option.spelling
@@ -272,6 +317,13 @@ class Settings:
             if config.getoption(option.dest, None) is not None or config.getini(option.dest)
         )
         return parse_settings(values, origins, explicit, config.invocation_params.dir)
+
+
+def _of_ini(config: pytest.Config, option: Option, value: str) -> str:
+    """A value of the ini file; the file of known failures is found from any folder."""
+    if option.name == "known-failures" and config.inipath is not None:
+        return str(config.inipath.parent / Path(value).expanduser())
+    return value
 
 
 def parse_settings(
@@ -285,8 +337,9 @@ def parse_settings(
     for option in OPTIONS:
         if option.choices and values[option.name] not in option.choices:
             raise _refused(origins[option.name], values[option.name], option.choices)
-    mnist, report = (
-        _parse_path(values[name], origins[name], folder) for name in ("mnist", "report")
+    mnist, report, known = (
+        _parse_path(values[name], origins[name], folder)
+        for name in ("mnist", "report", "known-failures")
     )
     return Settings(
         devices=parse_devices(values["device"], origins["device"]),
@@ -303,6 +356,10 @@ def parse_settings(
         samples=_parse_samples(values["samples"], origins["samples"], values["size"]),
         fail_on=("wrong", *_parse_names(values["fail-on"], origins["fail-on"], FAIL_ON)),
         isolate=values["isolate"],
+        known_failures=known,
+        known_failures_record=values["known-failures-record"] == "yes",
+        strict_known_failures=values["strict-known-failures"] == "yes",
+        repeat_failed=_parse_repeats(values["repeat-failed"], origins["repeat-failed"]),
         isolate_timeout_s=_parse_seconds(values["isolate-timeout"], origins["isolate-timeout"]),
         explicit=explicit,
     )
@@ -358,6 +415,12 @@ def _parse_seed(text: str, origin: str) -> int:
     return int(text)
 
 
+def _parse_repeats(text: str, origin: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,3}", text):
+        raise OptionError(f"{origin}: {text!r} is not accepted; give a number from 0 to 999")
+    return int(text)
+
+
 def _parse_seconds(text: str, origin: str) -> float:
     if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", text) or float(text) == 0:
         raise OptionError(
@@ -394,14 +457,15 @@ def declare(parser: pytest.Parser) -> None:
     group = parser.getgroup("applesilicon", "Apple silicon (pytest-applesilicon)")
     for option in OPTIONS:
         also = f" (short: {option.short})" if option.short else ""
-        group.addoption(
-            option.true_name,
-            dest=option.dest,
-            metavar=option.metavar,
-            default=None,
-            help=option.help + also,
-        )
+        group.addoption(option.true_name, help=option.help + also, **_argument(option))
         parser.addini(option.dest, option.help, default="")
+
+
+def _argument(option: Option) -> dict[str, Any]:
+    """How argparse reads an option."""
+    if option.flag:
+        return {"dest": option.dest, "action": "store_const", "const": "yes", "default": None}
+    return {"dest": option.dest, "metavar": option.metavar, "default": None}
 
 
 def declare_short(parser: pytest.Parser) -> tuple[str, ...]:
@@ -416,13 +480,8 @@ def declare_short(parser: pytest.Parser) -> tuple[str, ...]:
     group = parser.getgroup("applesilicon")
     for option in short:
         if option.short not in taken:
-            group.addoption(
-                str(option.short),
-                dest=option.dest,
-                metavar=option.metavar,
-                default=None,
-                help=f"Short for {option.true_name}",
-            )
+            help_text = f"Short for {option.true_name}"
+            group.addoption(str(option.short), help=help_text, **_argument(option))
     return taken
 
 

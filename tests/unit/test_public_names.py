@@ -58,6 +58,10 @@ def test_options_and_their_short_spellings():
         "fail-on": "--fail-on",
         "isolate": "--isolate",
         "isolate-timeout": "--isolate-timeout",
+        "known-failures": "--known-failures",
+        "known-failures-record": "--known-failures-record",
+        "strict-known-failures": "--strict-known-failures",
+        "repeat-failed": "--repeat-failed",
         "report": None,
     }
 
