@@ -133,6 +133,11 @@ def _timing_of(item: pytest.Item) -> Timing | None:
     )
 
 
+def crossing(record: Record) -> str:
+    """The record as its report carries it."""
+    return to_json(record)
+
+
 def take(report: pytest.TestReport) -> Record | None:
     """Take the record off a report, so that nobody prints it."""
     kept: list[tuple[str, object]] = []

@@ -149,6 +149,34 @@ class OpOutcome:
 
 
 @dataclass(frozen=True)
+class Repeats:
+    """What became of a failed test that was run again."""
+
+    runs: int
+    """Repeats, without the first run."""
+    failed: int
+    """How many of them failed."""
+    same: int
+    """How many of them failed in the same place with the same message."""
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether every repeat failed in the same way."""
+        return self.same == self.runs
+
+    def describe(self) -> str:
+        """One line: how often it failed again, and what that says of it."""
+        if self.deterministic:
+            return (
+                f"failed again in {self.failed} of {self.runs} repeats, the same way: deterministic"
+            )
+        return (
+            f"failed again in {self.failed} of {self.runs} repeats, {self.same} of them the same "
+            "way: not deterministic"
+        )
+
+
+@dataclass(frozen=True)
 class Record:
     """One frozen fact about one test."""
 
@@ -167,6 +195,8 @@ class Record:
     own_device: bool = False
     """The test took a ``device`` that is not ours: its project's fixture or parameter."""
     operator: OpOutcome | None = None
+    repeats: Repeats | None = None
+    """Of a failed test under ``--repeat-failed``."""
 
 
 @dataclass(frozen=True)
@@ -278,9 +308,11 @@ def record_from_fields(fields: dict[str, Any]) -> Record:
     if operator is not None:
         figures = {name: float(operator[name]) for name in ("worst_ulp", "worst_envelope")}
         operator = OpOutcome(**{**operator, **figures})
+    repeats = plain.pop("repeats")
     return Record(
         **{**plain, "duration_s": float(plain["duration_s"])},
         measurements=measurements,
         timing=timing,
         operator=operator,
+        repeats=Repeats(**repeats) if repeats is not None else None,
     )

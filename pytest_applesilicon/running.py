@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_applesilicon import __version__, fallback, frameworks, marks, recorder, workers
+from pytest_applesilicon import (
+    __version__,
+    fallback,
+    frameworks,
+    marks,
+    recorder,
+    repeating,
+    workers,
+)
 from pytest_applesilicon import host as hosts
 from pytest_applesilicon.data import mnist
 from pytest_applesilicon.files import check_writable
@@ -67,6 +75,7 @@ class Run:
             config.pluginmanager.register(found, _PLUGIN_NAME)
             if found._known is not None:
                 config.pluginmanager.register(found._known)
+            repeating.register(config, found._settings.repeat_failed)
             config.pluginmanager.register(Isolating(config, found._settings))
         assert isinstance(found, cls)  # noqa: S101
         return found

@@ -98,6 +98,14 @@ class OpOutcomeField(_Strict, frozen=True):
     needs_same_dtype: int
 
 
+class RepeatsField(_Strict, frozen=True):
+    """See ``records.Repeats``."""
+
+    runs: int
+    failed: int
+    same: int
+
+
 class RecordField(_Strict, frozen=True):
     """See ``records.Record``."""
 
@@ -113,6 +121,7 @@ class RecordField(_Strict, frozen=True):
     timing: TimingField | None
     own_device: bool
     operator: OpOutcomeField | None
+    repeats: RepeatsField | None
 
 
 class Document(_Strict, frozen=True):

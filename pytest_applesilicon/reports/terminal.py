@@ -50,7 +50,12 @@ def summary(report: Report, width: int) -> list[str]:
         return []
     width = max(width, _LEAST_WIDTH)
     lines = _outcome_table(records, width)
-    for part in (coverage.lines(records, width), _measurement_table(records, width)):
+    parts = (
+        coverage.lines(records, width),
+        _measurement_table(records, width),
+        _repeated(records, width),
+    )
+    for part in parts:
         lines += ["", *part] if part else []
     if report.facts.simulated:
         lines += ["", *wrap(SIMULATED_NOTICE, width)]
@@ -105,6 +110,13 @@ def _measurement_table(records: Sequence[Record], width: int) -> list[str]:
         lines += [""] * bool(lines)
         lines += columns(list(zip(names, *group, strict=True)), left=1)
     return lines
+
+
+def _repeated(records: Sequence[Record], width: int) -> list[str]:
+    """The failed tests that were run again, and whether they are deterministic."""
+    found = [(one.test_id, one.repeats) for one in records if one.repeats is not None]
+    lines = [line for name, one in found for line in wrap(f"{name}: {one.describe()}", width)]
+    return ["failed and repeated", *lines] if lines else []
 
 
 def _groups(figures: Sequence[Sequence[str]], room: int) -> list[list[list[str]]]:

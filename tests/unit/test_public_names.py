@@ -20,6 +20,7 @@ def test_public_names_of_the_package():
         "Measurement",
         "OpOutcome",
         "Record",
+        "Repeats",
         "Report",
         "RunFacts",
         "Target",
