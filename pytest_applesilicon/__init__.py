@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pytest_applesilicon.agreement.comparison import assert_same
     from pytest_applesilicon.agreement.functions import assert_agrees, assert_module_agrees
+    from pytest_applesilicon.linting import UselessSettingWarning
     from pytest_applesilicon.options import settings_of
     from pytest_applesilicon.records import (
         Comparison,
@@ -45,6 +46,7 @@ _PUBLIC = {
     "RunFacts": "pytest_applesilicon.records",
     "Target": "pytest_applesilicon.records",
     "Timing": "pytest_applesilicon.records",
+    "UselessSettingWarning": "pytest_applesilicon.linting",
     "settings_of": "pytest_applesilicon.options",
 }
 
@@ -61,6 +63,7 @@ __all__ = [
     "RunFacts",
     "Target",
     "Timing",
+    "UselessSettingWarning",
     "__version__",
     "assert_agrees",
     "assert_module_agrees",

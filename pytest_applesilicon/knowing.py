@@ -212,7 +212,7 @@ class KnownFailures:
     def _record(self, session: pytest.Session) -> str:
         """Write the manifest; what was done, as a line."""
         if session.exitstatus not in _FINISHED:
-            return f"{self._manifest.name}: not written, because the run was interrupted"
+            return f"{self._manifest.name}: not written, because the run did not finish"
         changes = self._changes()
         if not changes:
             return f"{self._manifest.name}: nothing to write"

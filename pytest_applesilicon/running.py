@@ -24,6 +24,7 @@ from pytest_applesilicon.data import mnist
 from pytest_applesilicon.files import check_writable
 from pytest_applesilicon.isolating import Isolating
 from pytest_applesilicon.knowing import KnownFailures
+from pytest_applesilicon.linting import Linting
 from pytest_applesilicon.options import SETTINGS, OptionError
 from pytest_applesilicon.records import Report, RunFacts
 from pytest_applesilicon.reports import document, terminal
@@ -75,6 +76,7 @@ class Run:
             config.pluginmanager.register(found, _PLUGIN_NAME)
             if found._known is not None:
                 config.pluginmanager.register(found._known)
+            config.pluginmanager.register(Linting(config))
             repeating.register(config, found._settings.repeat_failed)
             config.pluginmanager.register(Isolating(config, found._settings))
         assert isinstance(found, cls)  # noqa: S101

@@ -221,7 +221,7 @@ def test_interrupted_record_leaves_the_file_whole(pytester, run):
         output, _ = process.communicate(timeout=30)
 
     assert file.read_text() == "# whole\n"
-    assert "kf.toml: not written, because the run was interrupted" in output
+    assert "kf.toml: not written, because the run did not finish" in output
     assert sorted(pytester.path.glob(".applesilicon*")) == []
 
 

@@ -25,6 +25,7 @@ def test_public_names_of_the_package():
         "RunFacts",
         "Target",
         "Timing",
+        "UselessSettingWarning",
         "__version__",
         "assert_agrees",
         "assert_module_agrees",
