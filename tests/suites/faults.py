@@ -491,6 +491,9 @@ def refused_watermarks(patch: pytest.MonkeyPatch) -> None:
     patch.setenv("PYTORCH_MPS_HIGH_WATERMARK_RATIO", "0.7")
 
 
+#: The plugin warns of it too, and the warnings of this project's tests are errors.
+IGNORED = ("-W", "ignore::pytest_applesilicon.UselessSettingWarning")
+
 FAULTS = (
     Fault(
         "rosetta",
@@ -563,12 +566,14 @@ FAULTS = (
         "a name was assigned that torch.backends.mps does not have",
         {SETTINGS: "torch.backends.mps.allow_tf32 does not exist"},
         useless_setting,
+        options=IGNORED,
     ),
     Fault(
         "watermarks-refused",
         "the high watermark stands below the low one",
         {SETTINGS: "torch refuses a low watermark above 0.7"},
         refused_watermarks,
+        options=IGNORED,
     ),
     Fault(
         "device-miscomputes",
