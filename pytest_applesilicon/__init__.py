@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pytest_applesilicon.agreement.comparison import assert_same
     from pytest_applesilicon.agreement.functions import assert_agrees, assert_module_agrees
+    from pytest_applesilicon.linting import UselessSettingWarning
     from pytest_applesilicon.options import settings_of
     from pytest_applesilicon.records import (
         Comparison,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         Measurement,
         OpOutcome,
         Record,
+        Repeats,
         Report,
         RunFacts,
         Target,
@@ -42,10 +44,12 @@ _PUBLIC = {
     "Measurement": "pytest_applesilicon.records",
     "OpOutcome": "pytest_applesilicon.records",
     "Record": "pytest_applesilicon.records",
+    "Repeats": "pytest_applesilicon.records",
     "Report": "pytest_applesilicon.records",
     "RunFacts": "pytest_applesilicon.records",
     "Target": "pytest_applesilicon.records",
     "Timing": "pytest_applesilicon.records",
+    "UselessSettingWarning": "pytest_applesilicon.linting",
     "settings_of": "pytest_applesilicon.options",
 }
 
@@ -59,10 +63,12 @@ __all__ = [
     "Measurement",
     "OpOutcome",
     "Record",
+    "Repeats",
     "Report",
     "RunFacts",
     "Target",
     "Timing",
+    "UselessSettingWarning",
     "__version__",
     "assert_agrees",
     "assert_module_agrees",

@@ -82,6 +82,13 @@ def frameworks(*names: str) -> None:
         _check(name in FRAMEWORKS, "name", name, FRAMEWORKS)
 
 
+def isolated(*, timeout: float | None = None) -> None:
+    """The signature of the marker; the time limit in seconds."""
+    number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
+    good = timeout is None or (number and 0 < float(timeout) < 1e6)
+    _check(good, "timeout", timeout, ("a number of seconds above 0, below 1000000",))
+
+
 _SIGNATURES: dict[str, Callable[..., None]] = {
     "requires_mps": requires_mps,
     "native_only": native_only,
@@ -90,6 +97,7 @@ _SIGNATURES: dict[str, Callable[..., None]] = {
     "skip_on_device": skip_on_device,
     "xfail_on_device": xfail_on_device,
     "frameworks": frameworks,
+    "isolated": isolated,
 }
 
 

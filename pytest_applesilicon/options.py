@@ -52,6 +52,8 @@ class Option:
     """The value where the option is given without one."""
     append: bool = False
     """May be given several times; the values are joined by commas."""
+    flag: bool = False
+    """Given without a value on the command line; in the ini file yes or no."""
 
     @property
     def true_name(self) -> str:
@@ -184,6 +186,58 @@ OPTIONS: tuple[Option, ...] = (
         "each runs the tests once for every fault",
         short="--faults",
     ),
+    Option(
+        "isolate",
+        "auto",
+        "auto|always|never",
+        "Which tests run in a child process, so that a crash or a hang ends only that test: "
+        "auto takes those marked isolated and those that crashed once, as pytest's cache knows",
+        short="--isolate",
+        choices=("auto", "always", "never"),
+    ),
+    Option(
+        "isolate-timeout",
+        "300",
+        "SECONDS",
+        "How long a test may take in its child process before it counts as hung; the "
+        "marker's timeout wins",
+        short="--isolate-timeout",
+    ),
+    Option(
+        "known-failures",
+        "",
+        "PATH",
+        "The file of known failures (known_failures.toml): an unlisted failure, another "
+        "exception and a pass are red",
+        short="--known-failures",
+    ),
+    Option(
+        "known-failures-record",
+        "no",
+        "",
+        "Write what failed now into the file of known failures, keeping its comments "
+        "(in the ini file: yes or no)",
+        short="--known-failures-record",
+        choices=("yes", "no"),
+        flag=True,
+    ),
+    Option(
+        "strict-known-failures",
+        "no",
+        "",
+        "Fail the run for an entry that matches no collected test (in the ini file: yes or no)",
+        short="--strict-known-failures",
+        choices=("yes", "no"),
+        flag=True,
+    ),
+    Option(
+        "repeat-failed",
+        "0",
+        "N",
+        "Run a failed device test N times again and record whether it is deterministic; it "
+        "stays failed",
+        short="--repeat-failed",
+    ),
     Option("report", "", "PATH", "Write the JSON report here"),
 )
 
@@ -203,6 +257,9 @@ MARKERS: dict[str, str] = {
     ),
     "no_fallback": "fail if an operator of this test ran on the CPU instead of MPS",
     "frameworks(name, ...)": "the frameworks this test is written for",
+    "isolated(timeout=)": (
+        "run in a child process: a crash, or no end within timeout seconds, ends this test only"
+    ),
 }
 
 
@@ -240,6 +297,12 @@ class Settings:
     monitor_s: float | None
     """Seconds between two samples; ``None`` without monitoring."""
     faults: tuple[Fault, ...]
+    isolate: str
+    isolate_timeout_s: float
+    known_failures: Path | None
+    known_failures_record: bool
+    strict_known_failures: bool
+    repeat_failed: int
     explicit: frozenset[str]
     """Names of the options that the command line or the ini file gave."""
 
@@ -266,6 +329,12 @@ class Settings:
             "fail-on": ",".join(dict.fromkeys(self.fail_on)),
             "monitor": "off" if self.monitor_s is None else f"{self.monitor_s:g}",
             "faults": ",".join(fault.name for fault in self.faults) or "none",
+            "isolate": self.isolate,
+            "isolate-timeout": f"{self.isolate_timeout_s:g}",
+            "known-failures": self.known_failures.name if self.known_failures else "none",
+            "known-failures-record": "yes" if self.known_failures_record else "no",
+            "strict-known-failures": "yes" if self.strict_known_failures else "no",
+            "repeat-failed": str(self.repeat_failed),
         }
 
     @classmethod
@@ -284,7 +353,7 @@ class Settings:
                 values[option.name] = ",".join(given) if option.append else given
                 origins[option.name] = option.spelling
             elif ini:
-                values[option.name] = ini
+                values[option.name] = _of_ini(config, option, ini)
                 origins[option.name] = f"ini key {option.dest}"
             else:
                 values[option.name], origins[option.name] = option.default, option.spelling
@@ -294,6 +363,13 @@ class Settings:
             if config.getoption(option.dest, None) is not None or config.getini(option.dest)
         )
         return parse_settings(values, origins, explicit, config.invocation_params.dir)
+
+
+def _of_ini(config: pytest.Config, option: Option, value: str) -> str:
+    """A value of the ini file; the file of known failures is found from any folder."""
+    if option.name == "known-failures" and config.inipath is not None:
+        return str(config.inipath.parent / Path(value).expanduser())
+    return value
 
 
 def parse_settings(
@@ -307,8 +383,9 @@ def parse_settings(
     for option in OPTIONS:
         if option.choices and values[option.name] not in option.choices:
             raise _refused(origins[option.name], values[option.name], option.choices)
-    mnist, report = (
-        _parse_path(values[name], origins[name], folder) for name in ("mnist", "report")
+    mnist, report, known = (
+        _parse_path(values[name], origins[name], folder)
+        for name in ("mnist", "report", "known-failures")
     )
     return Settings(
         devices=parse_devices(values["device"], origins["device"]),
@@ -327,6 +404,12 @@ def parse_settings(
         arch_python=_parse_pythons(values["arch-python"], origins["arch-python"]),
         faults=_parse_faults(values, origins["faults"], folder),
         fail_on=("wrong", *_parse_names(values["fail-on"], origins["fail-on"], FAIL_ON)),
+        isolate=values["isolate"],
+        known_failures=known,
+        known_failures_record=values["known-failures-record"] == "yes",
+        strict_known_failures=values["strict-known-failures"] == "yes",
+        repeat_failed=_parse_repeats(values["repeat-failed"], origins["repeat-failed"]),
+        isolate_timeout_s=_parse_seconds(values["isolate-timeout"], origins["isolate-timeout"]),
         explicit=explicit,
     )
 
@@ -424,6 +507,20 @@ def _parse_seed(text: str, origin: str) -> int:
     return int(text)
 
 
+def _parse_repeats(text: str, origin: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,3}", text):
+        raise OptionError(f"{origin}: {text!r} is not accepted; give a number from 0 to 999")
+    return int(text)
+
+
+def _parse_seconds(text: str, origin: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", text) or float(text) == 0:
+        raise OptionError(
+            f"{origin}: {text!r} is not accepted; give a number of seconds above 0, below 1000000"
+        )
+    return float(text)
+
+
 def _parse_path(text: str, origin: str, folder: Path) -> Path | None:
     try:
         return folder / Path(text).expanduser() if text else None
@@ -479,22 +576,19 @@ def declare(parser: pytest.Parser) -> None:
     group = parser.getgroup("applesilicon", "Apple silicon (pytest-applesilicon)")
     for option in OPTIONS:
         also = f" (short: {option.short})" if option.short else ""
-        group.addoption(
-            option.true_name,
-            dest=option.dest,
-            metavar=option.metavar,
-            default=None,
-            help=option.help + also,
-            **_taking(option),
-        )
+        group.addoption(option.true_name, help=option.help + also, **_argument(option))
         parser.addini(option.dest, option.help, default="")
 
 
-def _taking(option: Option) -> dict[str, Any]:
-    """How the option takes its values, as argparse says it."""
+def _argument(option: Option) -> dict[str, Any]:
+    """How argparse reads an option."""
+    taken: dict[str, Any] = {"dest": option.dest, "default": None}
+    if option.flag:
+        return {**taken, "action": "store_const", "const": "yes"}
+    taken["metavar"] = option.metavar
     if option.append:
-        return {"action": "append"}
-    return {"nargs": "?", "const": option.const} if option.const else {}
+        return {**taken, "action": "append"}
+    return {**taken, "nargs": "?", "const": option.const} if option.const else taken
 
 
 def declare_short(parser: pytest.Parser) -> tuple[str, ...]:
@@ -509,14 +603,8 @@ def declare_short(parser: pytest.Parser) -> tuple[str, ...]:
     group = parser.getgroup("applesilicon")
     for option in short:
         if option.short not in taken:
-            group.addoption(
-                str(option.short),
-                dest=option.dest,
-                metavar=option.metavar,
-                default=None,
-                help=f"Short for {option.true_name}",
-                **_taking(option),
-            )
+            help_text = f"Short for {option.true_name}"
+            group.addoption(str(option.short), help=help_text, **_argument(option))
     return taken
 
 

@@ -40,8 +40,9 @@ def pytest_load_initial_conftests(
 ) -> Generator[None, None, None]:
     wanted = options.early_fallback(early_config, args)
     if wanted is not None:
-        from pytest_applesilicon import fallback
+        from pytest_applesilicon import fallback, linting
 
+        linting.begin(early_config)
         restore = fallback.switch(wanted)
         if restore is not None:
             early_config.add_cleanup(restore)

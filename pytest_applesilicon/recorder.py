@@ -148,6 +148,11 @@ def _timing_of(item: pytest.Item) -> Timing | None:
     )
 
 
+def crossing(record: Record) -> str:
+    """The record as its report carries it."""
+    return to_json(record)
+
+
 def take(report: pytest.TestReport) -> Record | None:
     """Take the record off a report, so that nobody prints it."""
     kept: list[tuple[str, object]] = []
@@ -159,6 +164,12 @@ def take(report: pytest.TestReport) -> Record | None:
             kept.append((name, value))
     report.user_properties[:] = kept
     return found
+
+
+def contained(item: pytest.Item, outcome: TestOutcome, reason: str, seconds: float) -> str:
+    """The record, as it crosses, of a test that ended its child process."""
+    record = _begin(item)
+    return to_json(dataclasses.replace(record, outcome=outcome, reason=reason, duration_s=seconds))
 
 
 def crashed(

@@ -161,6 +161,34 @@ class Activity:
 
 
 @dataclass(frozen=True)
+class Repeats:
+    """What became of a failed test that was run again."""
+
+    runs: int
+    """Repeats, without the first run."""
+    failed: int
+    """How many of them failed."""
+    same: int
+    """How many of them failed in the same place with the same message."""
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether every repeat failed in the same way."""
+        return self.same == self.runs
+
+    def describe(self) -> str:
+        """One line: how often it failed again, and what that says of it."""
+        if self.deterministic:
+            return (
+                f"failed again in {self.failed} of {self.runs} repeats, the same way: deterministic"
+            )
+        return (
+            f"failed again in {self.failed} of {self.runs} repeats, {self.same} of them the same "
+            "way: not deterministic"
+        )
+
+
+@dataclass(frozen=True)
 class Record:
     """One frozen fact about one test."""
 
@@ -185,6 +213,8 @@ class Record:
     """``None`` where nothing is counted: everywhere but on a simulated device."""
     place: str = ""
     """The worker it ran in, where each runs every test: an architecture, or a host."""
+    repeats: Repeats | None = None
+    """Of a failed test under ``--repeat-failed``."""
 
 
 @dataclass(frozen=True)
@@ -329,6 +359,7 @@ def record_from_fields(fields: dict[str, Any]) -> Record:
     if operator is not None:
         figures = {name: float(operator[name]) for name in ("worst_ulp", "worst_envelope")}
         operator = OpOutcome(**{**operator, **figures})
+    repeats = plain.pop("repeats", None)
     activity = plain.pop("activity", None)
     faults = tuple(plain.pop("faults", ()))
     return Record(
@@ -338,4 +369,5 @@ def record_from_fields(fields: dict[str, Any]) -> Record:
         operator=operator,
         faults=faults,
         activity=Activity(**activity) if activity is not None else None,
+        repeats=Repeats(**repeats) if repeats is not None else None,
     )

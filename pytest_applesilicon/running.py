@@ -22,11 +22,15 @@ from pytest_applesilicon import (
     monitor,
     places,
     recorder,
+    repeating,
     workers,
 )
 from pytest_applesilicon import host as hosts
 from pytest_applesilicon.data import mnist
 from pytest_applesilicon.files import check_writable
+from pytest_applesilicon.isolating import Isolating
+from pytest_applesilicon.knowing import KnownFailures
+from pytest_applesilicon.linting import Linting
 from pytest_applesilicon.options import SETTINGS, OptionError
 from pytest_applesilicon.records import Report, RunFacts, Sample
 from pytest_applesilicon.reports import document, terminal
@@ -65,6 +69,7 @@ class Run:
         self._config = config
         self._settings = settings
         self._recorder = recorder.Recorder()
+        self._known = KnownFailures.of(config, settings)
         self._usage_errors: dict[str, None] = {}
         self._header_shown = False
         self._places = places.Places(config)
@@ -82,6 +87,11 @@ class Run:
         if found is None:
             found = cls(config, config.stash[SETTINGS])
             config.pluginmanager.register(found, _PLUGIN_NAME)
+            if found._known is not None:
+                config.pluginmanager.register(found._known)
+            config.pluginmanager.register(Linting(config))
+            repeating.register(config, found._settings.repeat_failed)
+            config.pluginmanager.register(Isolating(config, found._settings))
         assert isinstance(found, cls)  # noqa: S101
         return found
 
@@ -213,8 +223,12 @@ class Run:
             frameworks.load(target.framework).synchronize(target.device)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, Any, Any]:
         report = yield
+        if self._known is not None:
+            self._known.judge(item, report, call.excinfo)
         if self._settings.active or marks.target_of(item) or marks.ours(item):
             recorder.note(item, report)
         return report

@@ -34,8 +34,13 @@ _PREFIX = "applesilicon_prefix"
 
 
 def is_worker(config: pytest.Config) -> bool:
-    """Whether this process runs tests for a controller."""
-    return hasattr(config, "workerinput")
+    """Whether this process runs tests for another one: of xdist, or of ``isolating``."""
+    return hasattr(config, "workerinput") or is_child(config)
+
+
+def is_child(config: pytest.Config) -> bool:
+    """Whether this process runs isolated tests for its parent."""
+    return hasattr(config, "applesilicon_child")
 
 
 def is_distributed(config: pytest.Config) -> bool:
@@ -97,9 +102,11 @@ def shared(config: pytest.Config, make: Callable[[], Selection]) -> Selection:
     """The selection that all processes of this run on this machine share."""
     if not is_worker(config):
         return make()
-    given = config.workerinput  # type: ignore[attr-defined]  # set by xdist
+    given = getattr(config, "workerinput", {})  # set by xdist
     if _KEY in given:
         return selection_from_json(given[_KEY])
+    if "testrunuid" not in given:
+        return make()
     file = _folder() / f"{given['testrunuid']}{given.get(_PLACE, '')}.json"
     with _locked(file.with_suffix(".lock")):
         if file.exists():
@@ -138,8 +145,8 @@ def _locked(path: Path) -> Iterator[None]:
 
 def report_back(config: pytest.Config, **facts: str) -> None:
     """Leave facts for the controller, to be read when this worker ends."""
-    if is_worker(config):
-        config.workeroutput.setdefault(_KEY, {}).update(facts)  # type: ignore[attr-defined]
+    if hasattr(config, "workeroutput"):
+        config.workeroutput.setdefault(_KEY, {}).update(facts)
 
 
 def reported(node: Any) -> dict[str, str]:

@@ -106,6 +106,14 @@ class ActivityField(_Strict, frozen=True):
     syncs: dict[str, int]
 
 
+class RepeatsField(_Strict, frozen=True):
+    """See ``records.Repeats``."""
+
+    runs: int
+    failed: int
+    same: int
+
+
 class RecordField(_Strict, frozen=True):
     """See ``records.Record``."""
 
@@ -124,6 +132,7 @@ class RecordField(_Strict, frozen=True):
     faults: list[str] = []
     activity: ActivityField | None = None
     place: str = ""
+    repeats: RepeatsField | None = None
 
 
 class SampleField(_Strict, frozen=True):

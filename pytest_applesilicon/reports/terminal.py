@@ -65,6 +65,7 @@ def summary(report: Report, width: int) -> list[str]:
         coverage.lines(records, width),
         activity.lines(records, width),
         _measurement_table(records, width),
+        _repeated(records, width),
         ratios.lines(report.records, width),
         _places(report, width),
         samples.lines(report.facts.samples, width),
@@ -145,6 +146,13 @@ def _measurement_table(records: Sequence[Record], width: int) -> list[str]:
         lines += [""] * bool(lines)
         lines += columns(list(zip(names, *group, strict=True)), left=1)
     return lines
+
+
+def _repeated(records: Sequence[Record], width: int) -> list[str]:
+    """The failed tests that were run again, and whether they are deterministic."""
+    found = [(one.test_id, one.repeats) for one in records if one.repeats is not None]
+    lines = [line for name, one in found for line in wrap(f"{name}: {one.describe()}", width)]
+    return ["failed and repeated", *lines] if lines else []
 
 
 def _groups(figures: Sequence[Sequence[str]], room: int) -> list[list[list[str]]]:

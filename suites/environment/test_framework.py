@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from packaging.requirements import Requirement
 
+from pytest_applesilicon import settings_lint
 from pytest_applesilicon.fallback import in_force
 
 if TYPE_CHECKING:
@@ -47,3 +48,14 @@ def test_framework_version_is_supported(applesilicon: AppleSilicon, device: Any)
 def test_fallback_is_as_asked(applesilicon: AppleSilicon, device: Any) -> None:
     """An operator that runs on the CPU unseen would pass for one that MPS has."""
     assert in_force(os.environ) == applesilicon.settings.mps_fallback
+
+
+@pytest.mark.frameworks("torch")
+def test_settings_have_an_effect(applesilicon: AppleSilicon, device: Any) -> None:
+    """A setting that torch ignores, cannot parse or refuses is not what somebody wanted."""
+    problems = [
+        *settings_lint.environment_problems(),
+        *settings_lint.attribute_problems().values(),
+    ]
+
+    assert not problems, "; ".join(problems)

@@ -34,6 +34,7 @@ SMALL_MATMUL = "environment/test_device.py::test_small_matmul_on_the_device"
 TRIP = "environment/test_device.py::test_values_survive_the_trip_to_the_device"
 BALANCED = "environment/test_digits.py::test_digits_are_real_and_balanced"
 NOT_TRAINED_ON = "environment/test_digits.py::test_no_test_digit_was_trained_on"
+SETTINGS = "environment/test_framework.py::test_settings_have_an_effect"
 SUPPORTED = "environment/test_framework.py::test_framework_version_is_supported"
 CORES = "environment/test_host.py::test_host_knows_its_cores_and_memory"
 LEVELS = "environment/test_host.py::test_core_levels_add_up_to_the_cores"
@@ -481,6 +482,19 @@ CHILD: dict[str, Callable[[], None]] = {
 }
 
 
+def useless_setting(patch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    patch.setattr(torch.backends.mps, "allow_tf32", True, raising=False)
+
+
+def refused_watermarks(patch: pytest.MonkeyPatch) -> None:
+    patch.setenv("PYTORCH_MPS_HIGH_WATERMARK_RATIO", "0.7")
+
+
+#: The plugin warns of it too, and the warnings of this project's tests are errors.
+IGNORED = ("-W", "ignore::pytest_applesilicon.UselessSettingWarning")
+
 FAULTS = (
     Fault(
         "rosetta",
@@ -547,6 +561,20 @@ FAULTS = (
         "the package was installed without its requirements",
         {SUPPORTED: "no range is stated for torch"},
         no_range_is_stated,
+    ),
+    Fault(
+        "setting-without-effect",
+        "a name was assigned that torch.backends.mps does not have",
+        {SETTINGS: "torch.backends.mps.allow_tf32 does not exist"},
+        useless_setting,
+        options=IGNORED,
+    ),
+    Fault(
+        "watermarks-refused",
+        "the high watermark stands below the low one",
+        {SETTINGS: "torch refuses a low watermark above 0.7"},
+        refused_watermarks,
+        options=IGNORED,
     ),
     Fault(
         "device-miscomputes",

@@ -22,10 +22,12 @@ def test_public_names_of_the_package():
         "Measurement",
         "OpOutcome",
         "Record",
+        "Repeats",
         "Report",
         "RunFacts",
         "Target",
         "Timing",
+        "UselessSettingWarning",
         "__version__",
         "assert_agrees",
         "assert_module_agrees",
@@ -61,6 +63,12 @@ def test_options_and_their_short_spellings():
         "fail-on": "--fail-on",
         "monitor": "--monitor",
         "faults": "--faults",
+        "isolate": "--isolate",
+        "isolate-timeout": "--isolate-timeout",
+        "known-failures": "--known-failures",
+        "known-failures-record": "--known-failures-record",
+        "strict-known-failures": "--strict-known-failures",
+        "repeat-failed": "--repeat-failed",
         "report": None,
     }
 
@@ -69,6 +77,7 @@ def test_markers():
     assert set(options.MARKER_NAMES) == {
         "frameworks",
         "max_host_syncs",
+        "isolated",
         "native_only",
         "no_fallback",
         "requires_mps",
