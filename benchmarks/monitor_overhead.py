@@ -60,7 +60,18 @@ def main() -> int:
         f"{asked.pairs} pairs, a sample every {asked.interval:g} s: median {median:+.2f} %, "
         f"middle half {low:+.2f} to {high:+.2f} %"
     )
+    cost_s = one_sample()
+    print(f"one sample costs {cost_s * 1e6:.0f} us: {100 * cost_s / asked.interval:.4f} %")
     return int(median >= 1.0)
+
+
+def one_sample() -> float:
+    """CPU seconds of one sample, over many."""
+    watching, count = Monitor(1.0), 1000
+    start = time.process_time()
+    for _ in range(count):
+        watching.sample()
+    return (time.process_time() - start) / count
 
 
 if __name__ == "__main__":

@@ -41,6 +41,10 @@ _LIMIT_S = 120
 
 _WORKERS = 6
 
+#: Where else a release may have a wheel: what has no source and none for this Mac is a release
+#: all the same. Named, so that the answer does not depend on the machine that asks.
+_ELSEWHERE = ("win_amd64", "manylinux2014_x86_64", "manylinux_2_28_x86_64", "macosx_14_0_arm64")
+
 #: Questions to pip about several requirements at once, side by side.
 _GROUPS = 3
 
@@ -365,7 +369,9 @@ def _kind(filename: str) -> str:
 
 def _newest(requirement: Requirement, target: Target, pip: Pip) -> str:
     """The newest version that the requirement and the Python allow, as wheel or as source."""
-    arguments = ["index", "versions", "--python-version", target.python, requirement.name]
+    platforms = [part for one in (*_ELSEWHERE, target.platform) for part in ("--platform", one)]
+    python = ["--python-version", target.python]
+    arguments = ["index", "versions", *python, *platforms, requirement.name]
     status, out, err = pip(arguments)
     if status:
         if _no_match(err):
