@@ -163,10 +163,12 @@ def run(library: Library, name: str, given: argparse.Namespace, work: Path) -> S
     deadline = time.monotonic() + given.limit
     found = read(events)
     for _ in range(DEATHS):
+        if found.collected and len(found.outcomes) == found.collected:
+            return found
         before = len(found.outcomes)
         status = _child(library, name, given, events, deadline)
         found = read(events)
-        # pytest's own statuses: 0 passed, 1 failed, 2 errors in collection, 5 nothing left.
+        # pytest's own statuses: 0 passed, 1 failed, 2 errors in collection, 5 no test.
         if status in (0, 1, 2, 5):
             return found
         if status is None:

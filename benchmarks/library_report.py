@@ -149,7 +149,9 @@ def _cut(run: dict[str, Any]) -> str:
 
 def _library(one: dict[str, Any]) -> list[str]:
     lines = ["", f"## {one['library']} {one['version']}", "", f"This version: {one['because']}."]
-    passed = one["runs"]["cpu"]["passed"]
+    cpu = one["runs"]["cpu"]
+    passed = cpu["passed"]
+    lines += ["", f"On the CPU {passed} tests pass and {cpu['failed']} fail, which are left out."]
     for name, title in TITLES.items():
         run = one["runs"][name]
         lines += ["", f"### {name.capitalize()}: {title}", ""]
