@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
-RECORDED = Path(__file__).parent / "recorded" / "library_failures.json"
+RECORDED = Path(__file__).with_name("recorded_libraries") / "failures.json"
 PROGRAMS = ("libraries", "library_child", "library_failures", "library_report")
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the benchmarks are not installed")
