@@ -183,6 +183,11 @@ def _register() -> None:
         library.m.impl(f"aten::{name}", "MPS", kernel, False)
     for name in table.ALWAYS_FALLBACK - listed:
         library.m.impl(f"aten::{name}", "MPS", _falls_back(tools, overload(name)), False)
+    for name in table.native(table.path().read_text(encoding="utf-8"), "SparseMPS"):
+        op = overload(name)
+        if op is not None:
+            kernel = tools.sparse.kernel(name, op)
+            library.m.impl(f"aten::{name}", "SparseMPS", kernel, False)
     composites.register(library, tools)
     rest = torch.library.Library("_", "IMPL")
     _kept.append(rest)

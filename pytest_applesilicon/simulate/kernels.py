@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pytest_applesilicon.simulate import counters, faults, memory, numbers, plan, texts
+from pytest_applesilicon.simulate import counters, faults, memory, numbers, plan, sparse, texts
 from pytest_applesilicon.simulate.dtypes import refuse
 
 Kernel = Callable[..., Any]
@@ -30,6 +30,7 @@ class Kernels:
         self.as_mps, self.as_cpu = memory.retagger()
         self.refused = refuse()
         self.default_generator = default_generator
+        self.sparse = sparse.Sparse(self)
 
     # from the device to the CPU and back
 
@@ -63,6 +64,8 @@ class Kernels:
         if isinstance(value, torch.Tensor):
             if value.dtype in self.refused:
                 raise self.refused[value.dtype]()
+            if value.layout is torch.sparse_coo:
+                return self.sparse.wrap(value)
             if value.layout is not torch.strided:
                 raise NotImplementedError(texts.LAYOUT)
             if value.is_conj() or value.is_neg():
@@ -191,9 +194,9 @@ class Kernels:
 
         return kernel
 
-    def runner(self, made: plan.Plan) -> Kernel:
-        """The CPU kernel of an overload, called below autograd."""
-        redispatch, keys = made.op._handle.redispatch_boxed, self.cpu_keys
+    def runner(self, made: plan.Plan, keys: Any = None) -> Kernel:
+        """The CPU kernel of an overload, or that of other keys, called below autograd."""
+        redispatch, keys = made.op._handle.redispatch_boxed, keys or self.cpu_keys
         if made.name.startswith("aten::") and made.tensors:
             return numbers.kernel(made, keys)
 

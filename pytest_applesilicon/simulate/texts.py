@@ -44,8 +44,8 @@ CONVOLUTION = (
     "the same device"
 )
 
-#: Only strided tensors have memory on MPS.
-LAYOUT = "only strided tensors are supported on MPS"
+#: Compressed and quantised layouts; this text is the simulation's own.
+LAYOUT = "only strided and sparse COO tensors are supported on MPS"
 
 #: aten/src/ATen/core/Generator.h, check_generator.
 GENERATOR = "Expected a 'mps' device type for generator but found '{found}'"
