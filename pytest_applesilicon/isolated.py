@@ -38,7 +38,10 @@ def main(requests: int, replies: int) -> None:
     start = channel.receive()
     if start is None:
         os._exit(0)
-    code = pytest.main(start["arguments"], plugins=[_Server(channel, start)])
+    # pytest_applesilicon is imported before pytest can rewrite it, which the project may have
+    # made an error.
+    quiet = ["-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning"]
+    code = pytest.main([*start["arguments"], *quiet], plugins=[_Server(channel, start)])
     # Only a run that ended before its first test gets here.
     sys.stderr.write(f"pytest ended with exit status {int(code)} before its first test\n")
     _leave(int(code) or 1)

@@ -34,6 +34,7 @@ DTYPES = (
     "complex64",
 )
 FAIL_ON = ("wrong", "unsupported", "fallback", "not-run")
+REGRESSION_SIZES = ("S", "M", "L")
 DEVICES = ("auto", "cpu", "mps", "mps-sim", "cuda", "cuda:N")
 
 
@@ -178,6 +179,23 @@ OPTIONS: tuple[Option, ...] = (
         const="1",
     ),
     Option(
+        "regression-size",
+        "S",
+        "S|M|L",
+        "Largest tests of suites/regressions to run: S below 100 MB each, M below 2 GB or slow, "
+        "L several GB, after a look at the memory of the host",
+        short="--regression-size",
+        choices=REGRESSION_SIZES,
+    ),
+    Option(
+        "regression-limit",
+        str(2**32),
+        "N",
+        "Number of elements that stands for 2**32 in the tests of size L: with a smaller one "
+        "their code runs in little memory",
+        short="--regression-limit",
+    ),
+    Option(
         "faults",
         "",
         "NAME[,NAME]|FILE.py|help|each",
@@ -303,6 +321,9 @@ class Settings:
     known_failures_record: bool
     strict_known_failures: bool
     repeat_failed: int
+    regression_size: str
+    regression_limit: int
+    """Stands for 2**32 elements."""
     explicit: frozenset[str]
     """Names of the options that the command line or the ini file gave."""
 
@@ -328,6 +349,8 @@ class Settings:
             "samples": "all" if self.samples is None else str(self.samples),
             "fail-on": ",".join(dict.fromkeys(self.fail_on)),
             "monitor": "off" if self.monitor_s is None else f"{self.monitor_s:g}",
+            "regression-size": self.regression_size,
+            "regression-limit": str(self.regression_limit),
             "faults": ",".join(fault.name for fault in self.faults) or "none",
             "isolate": self.isolate,
             "isolate-timeout": f"{self.isolate_timeout_s:g}",
@@ -404,6 +427,8 @@ def parse_settings(
         arch_python=_parse_pythons(values["arch-python"], origins["arch-python"]),
         faults=_parse_faults(values, origins["faults"], folder),
         fail_on=("wrong", *_parse_names(values["fail-on"], origins["fail-on"], FAIL_ON)),
+        regression_size=values["regression-size"],
+        regression_limit=_parse_limit(values["regression-limit"], origins["regression-limit"]),
         isolate=values["isolate"],
         known_failures=known,
         known_failures_record=values["known-failures-record"] == "yes",
@@ -510,6 +535,14 @@ def _parse_seed(text: str, origin: str) -> int:
 def _parse_repeats(text: str, origin: str) -> int:
     if not re.fullmatch(r"[0-9]{1,3}", text):
         raise OptionError(f"{origin}: {text!r} is not accepted; give a number from 0 to 999")
+    return int(text)
+
+
+def _parse_limit(text: str, origin: str) -> int:
+    if not re.fullmatch(r"[0-9]{5,10}", text) or not 2**16 <= int(text) <= 2**32:
+        raise OptionError(
+            f"{origin}: {text!r} is not accepted; give a whole number from 65536 to 4294967296"
+        )
     return int(text)
 
 

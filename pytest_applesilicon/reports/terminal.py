@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_applesilicon.host import describe
 from pytest_applesilicon.records import RAN, SIMULATED_NOTICE
-from pytest_applesilicon.reports import activity, coverage, ratios, samples
+from pytest_applesilicon.reports import activity, coverage, ratios, regressions, samples
 from pytest_applesilicon.reports.columns import GAP, columns, shorten
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def summary(report: Report, width: int) -> list[str]:
     lines = _outcome_table(records, width)
     tables = (
         coverage.lines(records, width),
+        regressions.lines(records, width),
         activity.lines(records, width),
         _measurement_table(records, width),
         _repeated(records, width),

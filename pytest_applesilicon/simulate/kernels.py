@@ -257,7 +257,19 @@ class Kernels:
         return tuple(outs.values())
 
     def replace(self, target: Any, new: Any) -> None:
-        """Give ``target`` the memory and shape of a CPU tensor."""
+        """Give ``target`` the values and shape of a CPU tensor, in its own memory if that has room.
+
+        ``resize_`` keeps the memory of a slice without elements too: ``fft.fftfreq`` needs it.
+        """
+        start = target.storage_offset()
+        end = (start + new.numel()) * target.element_size()
+        if new.numel() and new.is_contiguous() and end <= target.untyped_storage().nbytes():
+            grown = self._torch.ops.aten.set_.source_Storage_storage_offset._handle
+            grown.redispatch_boxed(
+                self.cpu_keys, target, target.untyped_storage(), start, new.size(), new.stride()
+            )
+            self.as_cpu(target).copy_(new)
+            return
         wrapped = self.wrap(new)
         handle = self._torch.ops.aten.set_.source_Storage_storage_offset._handle
         handle.redispatch_boxed(

@@ -404,3 +404,20 @@ def test_output_is_seen_with_capture_off(pytester, run):
 
     result.stdout.fnmatch_lines(["*told*"])
     assert json.dumps(counted(result)) == '{"passed": 1}'
+
+
+def test_isolated_tests_run_where_warnings_are_errors(pytester, run):
+    pytester.makeini("[pytest]\nfilterwarnings = error")
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.isolated
+        def test_one():
+            pass
+        """
+    )
+
+    result = run()
+
+    assert counted(result) == {"passed": 1}

@@ -198,6 +198,14 @@ def test_an_out_of_another_shape_is_resized_with_torchs_warning():
     assert out.tolist() == [2] * 7
 
 
+def test_an_out_without_elements_grows_in_the_memory_it_views():
+    whole = torch.zeros(5, device="mps")
+    torch.arange(-2.0, 0.0, out=whole[3:3])
+
+    assert whole.tolist() == [0, 0, 0, -2, -1]
+    assert torch.fft.fftfreq(5, device="mps").mul(5).tolist() == [0, 1, 2, -2, -1]
+
+
 def test_tensors_without_elements():
     x = torch.zeros(0, 3, device=MPS)
 

@@ -95,6 +95,13 @@ def test_another_device_spec_is_refused_with_the_choices(text: str, shown: str):
         ("mps_fallback", "1", "--mps-fallback: '1' is not accepted; give one of: error, allow"),
         ("size", "big", "--size: 'big' is not accepted; give one of: quick, full"),
         ("seed", "-1", "--seed: '-1' is not accepted; give a whole number from 0 to 999999999"),
+        ("regression-limit", "65535", "--regression-limit: '65535' is not accepted; give a whole"),
+        (
+            "regression-limit",
+            "4294967297",
+            "--regression-limit: '4294967297' is not accepted; give a whole number from 65536 to 4294967296",
+        ),
+        ("regression-size", "XL", "--regression-size: 'XL' is not accepted; give one of: S, M, L"),
         ("seed", "1.0", "--seed: '1.0' is not accepted; give a whole number from 0 to 999999999"),
         ("seed", "", "--seed: '' is not accepted; give a whole number"),
         ("seed", "1234567890", "--seed: '1234567890' is not accepted; give a whole number"),

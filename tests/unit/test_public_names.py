@@ -62,6 +62,8 @@ def test_options_and_their_short_spellings():
         "samples": "--samples",
         "fail-on": "--fail-on",
         "monitor": "--monitor",
+        "regression-size": "--regression-size",
+        "regression-limit": "--regression-limit",
         "faults": "--faults",
         "isolate": "--isolate",
         "isolate-timeout": "--isolate-timeout",

@@ -14,6 +14,7 @@ from pytest_applesilicon.simulate.fault_families import (
     processes,
     random_numbers,
     shapes,
+    siblings,
     size_limits,
     stale_state,
     wrong_reads,
@@ -36,6 +37,7 @@ _MODULES = (
     layers,
     random_numbers,
     processes,
+    siblings,
 )
 
 #: Every built-in fault by name, in the order of the families.
