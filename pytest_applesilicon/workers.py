@@ -145,7 +145,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 def report_back(config: pytest.Config, **facts: str) -> None:
     """Leave facts for the controller, to be read when this worker ends."""
-    if hasattr(config, "workeroutput"):
+    if hasattr(config, "workerinput") and hasattr(config, "workeroutput"):
         config.workeroutput.setdefault(_KEY, {}).update(facts)
 
 
