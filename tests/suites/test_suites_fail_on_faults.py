@@ -13,6 +13,7 @@ import faulty_runs
 import pytest
 from faults import FAULTS, Fault
 from faults_agreement import FEW_MODULES, FEW_OPTIMIZERS, FEW_PAIRS, FEW_SCALARS
+from faults_simulated import FAULT_OF
 
 from pytest_applesilicon.fallback import FALLBACK_VARIABLE
 from pytest_applesilicon.reports import document
@@ -164,8 +165,10 @@ def test_every_test_of_the_suites_has_a_fault(suites, tmp_path):
     functions = {line.partition("[")[0].partition("suites/")[2] for line in lines}
     every = (*FAULTS, *faults_random.FAULTS)
     faulted = {start.partition("[")[0] for fault in every for start in fault.fails}
-    # Its faults are those of the simulated device: test_regressions_fail_on_faults.
+    # Faults of the simulated device: test_regressions_fail_on_faults and
+    # test_agreement_fails_on_simulated_faults.
     faulted.add("regressions/test_regressions.py::test_regression")
+    faulted |= {f"agreement/{test}" for test in FAULT_OF}
     assert status == 0, output
     assert functions - faulted - DIRECTLY_TESTED == set()
     assert faulted | DIRECTLY_TESTED <= functions
