@@ -46,8 +46,13 @@ REFUSED = {
 }
 
 
+_AT_POLES = (
+    "negative integers are poles, where torch gives a finite 1 / sin(pi * x)**2 of a rounded pi"
+)
 #: Operators whose results in integers nobody defines, with the reason.
 _UNDEFINED_IN_INTEGERS = {
+    **{f"polygamma.polygamma_n_{order}": _AT_POLES for order in range(5)},
+    "special.polygamma.special_polygamma_n_0": _AT_POLES,
     "masked.logsumexp": "where everything is masked it casts a float32 near -2**31 to an integer",
 }
 
