@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 
@@ -341,7 +340,7 @@ def test_exit_in_a_child_ends_the_run(pytester, run):
     assert "1 passed" not in result.stdout.str()
 
 
-def test_interrupt_leaves_no_child(pytester, run):
+def test_interrupt_leaves_no_child(pytester, run, interruptible):
     pytester.makepyfile(
         """
         import os, pathlib, time, pytest
@@ -352,15 +351,16 @@ def test_interrupt_leaves_no_child(pytester, run):
             time.sleep(600)
         """
     )
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
-    with subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.DEVNULL) as process:
-        file = pytester.path / "pid"
-        for _ in range(600):
-            if file.exists() and file.read_text():
-                break
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == pytest.ExitCode.INTERRUPTED
+    process = interruptible("-p", "no:cacheprovider")
+    file = pytester.path / "pid"
+    for _ in range(600):
+        if file.exists() and file.read_text():
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
 
     child = int(file.read_text())
     with pytest.raises(ProcessLookupError):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -196,7 +194,7 @@ def test_record_removes_corrects_and_leaves_other_conditions_alone(pytester, run
     assert entries[3] in text
 
 
-def test_interrupted_record_leaves_the_file_whole(pytester, run):
+def test_interrupted_record_leaves_the_file_whole(pytester, run, interruptible):
     pytest.importorskip("tomlkit")
     pytester.makepyfile(
         "import time, pathlib\n"
@@ -205,20 +203,13 @@ def test_interrupted_record_leaves_the_file_whole(pytester, run):
     )
     file = pytester.path / "kf.toml"
     file.write_text("# whole\n")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--known-failures=kf.toml",
-        "--known-failures-record",
-    ]
-    with subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.PIPE, text=True) as process:
-        for _ in range(600):
-            if (pytester.path / "waits").exists():
-                break
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=30)
+    process = interruptible("--known-failures=kf.toml", "--known-failures-record")
+    for _ in range(600):
+        if (pytester.path / "waits").exists():
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
 
     assert file.read_text() == "# whole\n"
     assert "kf.toml: not written, because the run did not finish" in output
