@@ -55,6 +55,25 @@ def _leave(code: int) -> None:
     os._exit(code)
 
 
+class _Plain:
+    """As much of a terminal as explaining an assertion takes: no colour, 80 columns."""
+
+    hasmarkup = False
+    fullwidth = 80
+
+    def _highlight(self, source: str, lexer: str = "python") -> str:
+        del lexer
+        return source
+
+
+def _stand_in_for_terminal(config: pytest.Config) -> None:
+    """Give pytest before 9 a writer: it asserts that there is one to explain an assertion."""
+    try:
+        config.get_terminal_writer()
+    except AssertionError:
+        config.get_terminal_writer = _Plain  # type: ignore[assignment, method-assign]
+
+
 class _Server:
     """The plugin that turns a pytest into a server of tests."""
 
@@ -70,6 +89,7 @@ class _Server:
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         config.applesilicon_child = True  # type: ignore[attr-defined]
+        _stand_in_for_terminal(config)
         if self._start["workerinput"] is not None:
             config.workerinput = self._start["workerinput"]  # type: ignore[attr-defined]
             config.workeroutput = {}  # type: ignore[attr-defined]
