@@ -140,10 +140,10 @@ class _Server:
         signal.alarm(0)
 
     def _keep_output(self, item: pytest.Item, when: str) -> None:
-        if self._start["forwarded"]:
-            return
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
+        if self._start["forwarded"]:
+            return
         before, self._mark = self._mark, self._outputs.mark()
         if before == self._mark:
             return

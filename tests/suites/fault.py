@@ -27,6 +27,8 @@ class Fault:
     """What ``-k`` limits the run to, where the whole files take long."""
     options: tuple[str, ...] = ()
     """What else the run is started with. Runs without a fault are given those of all faults."""
+    others: tuple[str, ...] = ()
+    """Outcomes that the other tests may have; by default that without the fault."""
 
     @property
     def files(self) -> tuple[str, ...]:
