@@ -493,7 +493,7 @@ def refused_watermarks(patch: pytest.MonkeyPatch) -> None:
 
 
 #: The plugin warns of it too, and the warnings of this project's tests are errors.
-IGNORED = ("-W", "ignore::pytest_applesilicon.UselessSettingWarning")
+IGNORED = ("-Wignore::pytest_applesilicon.UselessSettingWarning",)
 
 FAULTS = (
     Fault(

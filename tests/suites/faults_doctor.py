@@ -16,7 +16,7 @@ import situations
 DOCTOR = "environment/test_doctor.py::test_doctor"
 
 #: Warnings of the doctor fail, so that each check can be seen to notice its fault.
-OPTIONS = ("-W", "error::pytest_applesilicon.doctor.DoctorWarning")
+OPTIONS = ("-Werror::pytest_applesilicon.doctor.DoctorWarning",)
 
 
 def readings_of(situation: situations.Situation) -> Any:
