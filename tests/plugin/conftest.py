@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -34,13 +33,17 @@ def interruptible(pytester: pytest.Pytester):
     started: list[subprocess.Popen[str]] = []
 
     def start(*args: str) -> subprocess.Popen[str]:
+        # A job in the background ignores interrupts, and so would what it starts.
+        code = (
+            "import signal, sys, pytest; "
+            "signal.signal(signal.SIGINT, signal.default_int_handler); "
+            "sys.exit(pytest.main(sys.argv[1:]))"
+        )
         process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", *args],
+            [sys.executable, "-c", code, *args],
             cwd=pytester.path,
             stdout=subprocess.PIPE,
             text=True,
-            # A job in the background ignores interrupts, and so would what it starts.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
         started.append(process)
         return process
