@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 from pytest_applesilicon import __version__
 from pytest_applesilicon import host as hosts
 from pytest_applesilicon.doctor import macho
-from pytest_applesilicon.options import INTERPRETERS, OptionError, Settings
+from pytest_applesilicon.option_values import OptionError
+from pytest_applesilicon.options import INTERPRETERS, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_applesilicon.options import OptionError, given_text, named
+from pytest_applesilicon.option_table import named
+from pytest_applesilicon.option_values import OptionError
+from pytest_applesilicon.options import given_text
 from pytest_applesilicon.reports import document, faults
 from pytest_applesilicon.reports.faults import FaultOutcome
 

@@ -21,7 +21,7 @@ from pytest_applesilicon.known_failures import KEY, Entry, Manifest, ManifestErr
 from pytest_applesilicon.known_failures_edit import Changes, Failure
 from pytest_applesilicon.known_scope import Scope
 from pytest_applesilicon.marks import target_of
-from pytest_applesilicon.options import OptionError
+from pytest_applesilicon.option_values import OptionError
 from pytest_applesilicon.reports import terminal
 from pytest_applesilicon.reports.columns import shorten
 from pytest_applesilicon.selection import selection_of, test_id

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_applesilicon.options import OptionError
+from pytest_applesilicon.option_values import OptionError
 from pytest_applesilicon.settings_lint import Watch
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from packaging.version import InvalidVersion, Version
 
 from pytest_applesilicon.frameworks.pytorch import SIMULATED, simulating
 from pytest_applesilicon.frameworks.versions import version_of
-from pytest_applesilicon.options import FRAMEWORKS, MARKER_NAMES, OptionError, parse_devices
+from pytest_applesilicon.option_table import FRAMEWORKS, MARKER_NAMES
+from pytest_applesilicon.option_values import OptionError, parse_devices
 from pytest_applesilicon.records import Health, Host, Selection, Target
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_applesilicon import options
+from pytest_applesilicon import option_table, option_values, options, short_options
 from pytest_applesilicon.fixtures import (  # noqa: F401 - pytest finds fixtures by name
     applesilicon,
     applesilicon_device,
@@ -52,17 +52,17 @@ def pytest_load_initial_conftests(
         selection.simulate_early()
     early_config.stash[_SHORT_TAKEN] = ()
     yield
-    early_config.stash[_SHORT_TAKEN] = options.declare_short(parser)
+    early_config.stash[_SHORT_TAKEN] = short_options.declare_short(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for marker, meaning in options.MARKERS.items():
+    for marker, meaning in option_table.MARKERS.items():
         config.addinivalue_line("markers", f"{marker}: {meaning}")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    if options.given_text(config, options.named("faults")) in ("help", "each"):
+    if options.given_text(config, option_table.named("faults")) in ("help", "each"):
         from pytest_applesilicon import each_fault
 
         return each_fault.main(config)
@@ -87,12 +87,12 @@ def pytest_sessionstart(session: pytest.Session) -> Generator[None, None, None]:
         # execnet is imported by pytest-xdist alone, and only where there are workers.
         if type(error).__name__ != "HostNotFound":
             raise
-        raise options.OptionError(f"--tx: the host {error} cannot be reached") from None
+        raise option_values.OptionError(f"--tx: the host {error} cannot be reached") from None
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     taken: tuple[str, ...] = config.stash[_SHORT_TAKEN]
-    return options.describe_taken(config, taken)
+    return short_options.describe_taken(config, taken)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -102,7 +102,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    names = options.MARKER_NAMES
+    names = option_table.MARKER_NAMES
     if any(mark.name in names for item in items for mark in item.iter_markers()):
         _run(config).apply_markers(items)
 

@@ -31,7 +31,8 @@ from pytest_applesilicon.files import check_writable
 from pytest_applesilicon.isolating import Isolating
 from pytest_applesilicon.knowing import KnownFailures
 from pytest_applesilicon.linting import Linting
-from pytest_applesilicon.options import SETTINGS, OptionError
+from pytest_applesilicon.option_values import OptionError
+from pytest_applesilicon.options import SETTINGS
 from pytest_applesilicon.records import Report, RunFacts, Sample
 from pytest_applesilicon.reports import document, terminal
 from pytest_applesilicon.selection import (

@@ -15,7 +15,8 @@ from pytest_applesilicon import fallback, frameworks, health, workers
 from pytest_applesilicon import host as hosts
 from pytest_applesilicon.frameworks import pytorch
 from pytest_applesilicon.frameworks.base import DeviceAbsentError
-from pytest_applesilicon.options import SETTINGS, OptionError, Settings
+from pytest_applesilicon.option_values import OptionError
+from pytest_applesilicon.options import SETTINGS, Settings
 from pytest_applesilicon.records import Health, Host, Selection, Target
 
 if TYPE_CHECKING:

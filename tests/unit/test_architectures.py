@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_applesilicon import __version__, architectures, places
-from pytest_applesilicon.options import OptionError
+from pytest_applesilicon.option_values import OptionError
 from pytest_applesilicon.records import Host, Record, Timing
 from pytest_applesilicon.reports import ratios
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_applesilicon import fixtures, options
+from pytest_applesilicon import fixtures, option_table
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
@@ -15,8 +15,8 @@ README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 def test_every_option_is_in_the_table_with_its_default():
     rows = dict(re.findall(r"^\| `(--[\w-]+)(?:=.*?)?` \| (.+?) \|", README, re.M))
 
-    assert set(rows) == {option.spelling for option in options.OPTIONS}
-    for option in options.OPTIONS:
+    assert set(rows) == {option.spelling for option in option_table.OPTIONS}
+    for option in option_table.OPTIONS:
         if option.default:
             assert rows[option.spelling] == f"`{option.default}`"
 
@@ -24,10 +24,10 @@ def test_every_option_is_in_the_table_with_its_default():
 def test_every_choice_of_an_option_is_in_its_row():
     rows = {
         option: next(line for line in README.splitlines() if line.startswith(f"| `{option}="))
-        for option in (one.spelling for one in options.OPTIONS if not one.flag)
+        for option in (one.spelling for one in option_table.OPTIONS if not one.flag)
     }
 
-    for option in (one for one in options.OPTIONS if not one.flag):
+    for option in (one for one in option_table.OPTIONS if not one.flag):
         for choice in option.choices:
             assert choice in rows[option.spelling]
 
@@ -35,7 +35,7 @@ def test_every_choice_of_an_option_is_in_its_row():
 def test_every_marker_is_in_the_table():
     rows = set(re.findall(r"^\| `(\w+(?:\(.*?\))?)` \|", README, re.M))
 
-    assert set(options.MARKERS) <= rows
+    assert set(option_table.MARKERS) <= rows
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from pytest_applesilicon.frameworks.base import ArrayFacts, DeviceAbsentError
 from pytest_applesilicon.frameworks.numpy import ADAPTER as NUMPY
 from pytest_applesilicon.frameworks.numpy import to_wide
 from pytest_applesilicon.frameworks.pytorch import ADAPTER as TORCH
-from pytest_applesilicon.options import FRAMEWORKS
+from pytest_applesilicon.option_table import FRAMEWORKS
 from pytest_applesilicon.records import Host
 
 MAC = Host("macOS", machine="arm64", interpreter="arm64")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_applesilicon import marks
-from pytest_applesilicon.options import OptionError
+from pytest_applesilicon.option_values import OptionError
 from pytest_applesilicon.records import Health, Host, Selection, Target
 
 GB = 2**30

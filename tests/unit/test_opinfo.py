@@ -720,6 +720,6 @@ def test_what_the_error_says_still_works_is_said_of_every_error():
 
 def test_dtypes_that_the_options_accept_are_those_of_the_records():
     """The options cannot import the records: an idle run must not load them."""
-    from pytest_applesilicon import options
+    from pytest_applesilicon import option_table
 
-    assert options.DTYPES == opinfo.DTYPES
+    assert option_table.DTYPES == opinfo.DTYPES

@@ -9,18 +9,10 @@ from typing import Any
 import pytest
 
 from pytest_applesilicon import marks
-from pytest_applesilicon.options import (
-    FRAMEWORKS,
-    MARKER_NAMES,
-    OPTIONS,
-    Option,
-    OptionError,
-    Settings,
-    early_fallback,
-    owner_of,
-    parse_devices,
-    parse_settings,
-)
+from pytest_applesilicon.option_table import FRAMEWORKS, MARKER_NAMES, OPTIONS, Option
+from pytest_applesilicon.option_values import OptionError, parse_devices
+from pytest_applesilicon.options import Settings, early_fallback, parse_settings
+from pytest_applesilicon.short_options import owner_of
 
 FOLDER = Path("/start")
 

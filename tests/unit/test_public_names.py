@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import pytest_applesilicon
-from pytest_applesilicon import fixtures, options
+from pytest_applesilicon import fixtures, option_table
 
 
 def test_public_names_of_the_package():
@@ -47,7 +47,7 @@ def test_unknown_name_is_an_attribute_error():
 
 
 def test_options_and_their_short_spellings():
-    assert {option.name: option.short for option in options.OPTIONS} == {
+    assert {option.name: option.short for option in option_table.OPTIONS} == {
         "device": "--device",
         "arch": "--arch",
         "arch-python": "--arch-python",
@@ -76,7 +76,7 @@ def test_options_and_their_short_spellings():
 
 
 def test_markers():
-    assert set(options.MARKER_NAMES) == {
+    assert set(option_table.MARKER_NAMES) == {
         "frameworks",
         "max_host_syncs",
         "isolated",
