@@ -89,6 +89,9 @@ def _ours() -> Mapping[Any, Callable[..., Any]]:
         aten.linalg_pinv.atol_rtol_tensor: _pseudo_inverse,
         aten._batch_norm_with_update.default: _batch_norm_and_write,  # noqa: SLF001
         aten.native_batch_norm.default: _batch_norm,
+        aten.native_layer_norm.default: _layer_norm,
+        aten.native_group_norm.default: _group_norm,
+        aten.histogram.bin_ct: functools.partial(_histogram, aten.histogram.bin_ct),
         aten.grid_sampler_3d.default: functools.partial(_sampled, aten.grid_sampler_3d),
         aten.grid_sampler_2d_backward.default: functools.partial(
             _sampled_backward, aten.grid_sampler_2d_backward
@@ -209,6 +212,51 @@ def _batch_norm(
     scale = scale if weight is None else scale * weight
     scale = scale.reshape(-1, *[1] * (given.dim() - 2))
     return output + mode.rounding_of(given * scale), *saved
+
+
+def _layer_norm(
+    mode: Any, given: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float
+) -> Any:
+    """Layer normalisation, with the rounding of ``x * scale + shift``; see ``_batch_norm``.
+
+    Of one float16 element torch's kernel for the CPU returns what remains of that difference,
+    not zero (seen with torch 2.13).
+    """
+    import torch
+
+    recipe = _of_torch()[torch.ops.aten.native_layer_norm.default]
+    output, mean, scale = recipe(given, normalized_shape, weight, bias, eps)
+    by = scale if weight is None else scale * weight
+    return output + mode.rounding_of(given * by), mean, scale
+
+
+def _group_norm(mode: Any, given: Any, weight: Any, bias: Any, *sizes: Any) -> Any:
+    """Group normalisation, with the rounding of ``x * scale + shift``; see ``_batch_norm``."""
+    import torch
+
+    recipe = _of_torch()[torch.ops.aten.native_group_norm.default]
+    output, mean, scale = recipe(given, weight, bias, *sizes)
+    batch, channels, _, groups, _ = sizes
+    by = scale.repeat_interleave(channels // groups, 1)
+    by = (by if weight is None else by * weight).reshape(batch, channels, *[1] * (given.dim() - 2))
+    return output + mode.rounding_of(given * by), mean, scale
+
+
+def _histogram(function: Any, mode: Any, given: Any, bins: int, **kwargs: Any) -> Any:
+    """Counts of the bins of a range, in which the place of each value is rounded.
+
+    A value falls into bin ``floor((x - low) * bins / (high - low))``: rounded in the dtype, that
+    is off by an epsilon of x and of the end of the range, and a value on an edge may fall on
+    either side (``histogramdd_cpu_contiguous`` in aten/src/ATen/native/cpu/HistogramKernel.cpp).
+    """
+    counts, edges = function(given, bins, **kwargs)
+    if not given.numel():
+        return counts, edges
+    low, high = edges[0].item(), edges[-1].item()
+    moved = given + mode.rounding_of(given.abs() + max(abs(low), abs(high)))
+    inside = (given >= low) & (given <= high)
+    moved = moved.clamp(low, high).where(inside, given)
+    return function(moved, bins, **{**kwargs, "range": (low, high)})[0], edges
 
 
 def _pseudo_inverse(

@@ -154,3 +154,29 @@ def test_a_gradient_that_cancels_shows_what_its_terms_round():
     width, exact = magnitude(of_query, sample(1, 1, 4, 8))
     assert np.abs(exact[0, 0, 0]).max() < 1e-12
     assert width[0, 0, 0].min() > 10 * EPS
+
+
+def test_the_shift_of_a_normalisation_is_rounded_where_its_mean_is_large():
+    # One element: the result is zero, and a kernel leaves the rounding of x * scale + shift.
+    single, scale = torch.tensor([8.1]), 1e-5**-0.5
+
+    for call, args in (
+        (torch.native_layer_norm, (single, (1,), None, None, 1e-5)),
+        (torch.native_group_norm, (single.reshape(1, 1, 1), None, None, 1, 1, 1, 1, 1e-5)),
+    ):
+        width, exact = magnitude(call, *args)
+        share = width.item() / (single.item() * scale * EPS)
+        assert exact.item() == 0.0
+        assert 0.5 < share < 8.0
+
+
+def test_a_value_on_the_edge_of_a_bin_may_fall_on_either_side():
+    def of_counts(given: Any) -> Any:
+        return torch.histogram(given, 2).hist
+
+    width, exact = magnitude(of_counts, torch.tensor(8.1))
+    assert exact.tolist() == [0.0, 1.0]
+    assert width.min() >= 1.0
+
+    inside, _ = magnitude(of_counts, torch.tensor([0.0, 0.2, 0.9, 1.0]))
+    assert not inside.any()
