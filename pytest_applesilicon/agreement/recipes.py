@@ -91,6 +91,15 @@ def _ours() -> Mapping[Any, Callable[..., Any]]:
         aten.native_batch_norm.default: _batch_norm,
         aten.native_layer_norm.default: _layer_norm,
         aten.native_group_norm.default: _group_norm,
+        aten.native_layer_norm_backward.default: functools.partial(
+            _normalisation_backward, aten.native_layer_norm_backward.default, 3
+        ),
+        aten.native_group_norm_backward.default: functools.partial(
+            _normalisation_backward, aten.native_group_norm_backward.default, 2
+        ),
+        aten.native_batch_norm_backward.default: functools.partial(
+            _normalisation_backward, aten.native_batch_norm_backward.default, 5
+        ),
         aten.histogram.bin_ct: functools.partial(_histogram, aten.histogram.bin_ct),
         aten.grid_sampler_3d.default: functools.partial(_sampled, aten.grid_sampler_3d),
         aten.grid_sampler_2d_backward.default: functools.partial(
@@ -240,6 +249,17 @@ def _group_norm(mode: Any, given: Any, weight: Any, bias: Any, *sizes: Any) -> A
     by = scale.repeat_interleave(channels // groups, 1)
     by = (by if weight is None else by * weight).reshape(batch, channels, *[1] * (given.dim() - 2))
     return output + mode.rounding_of(given * by), mean, scale
+
+
+def _normalisation_backward(function: Any, place: int, mode: Any, *args: Any) -> Any:
+    """The backward pass of a normalisation, with the rounding of ``x * scale - mean * scale``.
+
+    The mean, at ``place``, moves: the difference is small where the mean is large.
+    """
+    mean = args[place]
+    if mean is not None:
+        args = (*args[:place], mean + mode.rounding_of(mean.abs()), *args[place + 1 :])
+    return _of_torch()[function](*args)
 
 
 def _histogram(function: Any, mode: Any, given: Any, bins: int, **kwargs: Any) -> Any:

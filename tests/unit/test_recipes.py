@@ -180,3 +180,25 @@ def test_a_value_on_the_edge_of_a_bin_may_fall_on_either_side():
 
     inside, _ = magnitude(of_counts, torch.tensor([0.0, 0.2, 0.9, 1.0]))
     assert not inside.any()
+
+
+def test_the_mean_in_the_backward_pass_of_a_normalisation_is_rounded():
+    # The weight's gradient of one element is zero, and kernels leave (x - mean) * scale.
+    def of_weight(given: Any, weight: Any) -> Any:
+        with torch.enable_grad():
+            weight = weight.detach().requires_grad_()
+            (result,) = torch.autograd.grad(torch.layer_norm(given, (1,), weight).sum(), weight)
+            return result
+
+    width, exact = magnitude(of_weight, torch.tensor([[8.1]]), torch.tensor([2.0]))
+    assert abs(exact.item()) < 1e-12
+    assert 0.5 < width.item() / (8.1 * 1e-5**-0.5 * EPS) < 8.0
+
+
+def test_a_recipe_with_a_mistake_of_ours_is_not_passed_over(monkeypatch):
+    def broken(mode: Any, *args: Any) -> Any:
+        raise NameError("no such name")
+
+    monkeypatch.setattr("pytest_applesilicon.agreement.rounding.recipe_of", lambda func: broken)
+    with pytest.raises(NameError):
+        magnitude(torch.nn.functional.softmax, sample(3, 4), 0)
