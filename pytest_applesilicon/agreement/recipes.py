@@ -36,7 +36,7 @@ def recipe_of(func: Any) -> Callable[..., Any] | None:
     if ours is not None or _is_simple(func):
         return ours
     # torch's recipes of operators that write return what should have been written.
-    recipe = None if writes(func) else _of_torch().get(func)
+    recipe = None if writes(func) else _of_torch().get(func) or _body_of(func)
     return None if recipe is None else functools.partial(_without_mode, recipe)
 
 
@@ -58,6 +58,23 @@ def writes(func: Any) -> bool:
 
 def _name(func: Any) -> str:
     return str(func).partition(".")[2].partition(".")[0]
+
+
+def _body_of(func: Any) -> Callable[..., Any] | None:
+    """The body of an operator written in Python by ``torch.library.custom_op``.
+
+    torch's chunked cross entropies are such: a dispatch mode sees one operator, in which a loss
+    is the difference of numbers that may be much larger.
+    """
+    if func.namespace in ("aten", "prims"):
+        return None
+    try:
+        from torch._library.custom_ops import OPDEFS
+
+        body: Callable[..., Any] = OPDEFS[f"{func.namespace}::{_name(func)}"]._init_fn
+    except (ImportError, LookupError, AttributeError):
+        return None
+    return body
 
 
 @functools.cache

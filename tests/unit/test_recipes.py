@@ -202,3 +202,14 @@ def test_a_recipe_with_a_mistake_of_ours_is_not_passed_over(monkeypatch):
     monkeypatch.setattr("pytest_applesilicon.agreement.rounding.recipe_of", lambda func: broken)
     with pytest.raises(NameError):
         magnitude(torch.nn.functional.softmax, sample(3, 4), 0)
+
+
+def test_an_operator_written_in_python_is_taken_apart():
+    @torch.library.custom_op("applesilicon_test::loss", mutates_args=())
+    def loss(logits: torch.Tensor) -> torch.Tensor:
+        return torch.logsumexp(logits, 0) - logits.max()
+
+    # The loss is log(1 + 1e-6): a float32 sum of the exponentials rounds that at 1.
+    width, exact = magnitude(loss, torch.tensor([14.0, 0.0]))
+    assert 0 < exact.item() < 1e-6
+    assert width.item() > EPS / 2
