@@ -71,7 +71,8 @@ def _body_of(func: Any) -> Callable[..., Any] | None:
     try:
         from torch._library.custom_ops import OPDEFS
 
-        body: Callable[..., Any] = OPDEFS[f"{func.namespace}::{_name(func)}"]._init_fn
+        # The function that was decorated stands under no public name.
+        body: Callable[..., Any] = OPDEFS[f"{func.namespace}::{_name(func)}"]._init_fn  # noqa: SLF001
     except (ImportError, LookupError, AttributeError):
         return None
     return body
