@@ -32,6 +32,8 @@ _UNSUPPORTED = (
     "unsupported",
     "doesn't support",
     "does not support",
+    # A kernel that is looked up by device, past the dispatcher (DispatchStub.cpp).
+    "DispatchStub",
 )
 
 
