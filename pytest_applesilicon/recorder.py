@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_applesilicon.marks import has_own_device, target_of
+from pytest_applesilicon.measuring import TIMED, TIMER
 from pytest_applesilicon.options import settings_of
 from pytest_applesilicon.records import (
     Activity,
@@ -138,6 +139,8 @@ def _timing_of(item: pytest.Item) -> Timing | None:
     if metadata is None or not metadata.stats.data:  # the first call may have failed
         return None
     stats = metadata.stats
+    timed = item.stash.get(TIMED, None)
+    timer = item.stash.get(TIMER, None)
     return Timing(
         group=str(metadata.group or ""),
         median_s=float(stats.median),
@@ -145,6 +148,13 @@ def _timing_of(item: pytest.Item) -> Timing | None:
         iqr_s=float(stats.iqr),
         rounds=int(stats.rounds),
         iterations=int(metadata.iterations),
+        mode=timed.mode if timed else "throughput" if timer else "",
+        timer=timer.__name__ if timer else "",
+        sync_s=timed.sync_s if timed else 0.0,
+        first_call_s=timed.first_call_s if timed else 0.0,
+        device_s=timed.device_s if timed else None,
+        device_peak_bytes=timed.device_peak_bytes if timed else None,
+        process_peak_bytes=timed.process_peak_bytes if timed else None,
     )
 
 

@@ -125,6 +125,18 @@ class Timing:
     rounds: int
     iterations: int
     """Calls per round; the times are per call."""
+    mode: str = ""
+    """``latency``: the device is waited for after each call; ``throughput``: after each round."""
+    timer: str = ""
+    """The name of the timer; empty where it was not ours."""
+    sync_s: float = 0.0
+    """Waiting for a device that has nothing to do."""
+    first_call_s: float = 0.0
+    """Of the first call, with what is compiled in it; 0 where it was not timed."""
+    device_s: float | None = None
+    """Median of a call by events of the device, where it has them."""
+    device_peak_bytes: int | None = None
+    process_peak_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -353,7 +365,11 @@ def record_from_fields(fields: dict[str, Any]) -> Record:
     )
     timing = plain.pop("timing")
     if timing is not None:
-        seconds = {name: float(timing[name]) for name in ("median_s", "min_s", "iqr_s")}
+        seconds = {
+            name: float(value)
+            for name, value in timing.items()
+            if name.endswith("_s") and value is not None
+        }
         timing = Timing(**{**timing, **seconds})
     operator = plain.pop("operator")
     if operator is not None:

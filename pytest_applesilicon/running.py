@@ -19,6 +19,7 @@ from pytest_applesilicon import (
     fallback,
     frameworks,
     marks,
+    measuring,
     monitor,
     places,
     recorder,
@@ -91,6 +92,7 @@ class Run:
             if found._known is not None:
                 config.pluginmanager.register(found._known)
             config.pluginmanager.register(Linting(config))
+            measuring.register(config)
             repeating.register(config, found._settings.repeat_failed)
             config.pluginmanager.register(Isolating(config, found._settings))
         assert isinstance(found, cls)  # noqa: S101

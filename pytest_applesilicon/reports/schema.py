@@ -81,6 +81,13 @@ class TimingField(_Strict, frozen=True):
     iqr_s: Number
     rounds: int
     iterations: int
+    mode: str = ""
+    timer: str = ""
+    sync_s: Number = 0.0
+    first_call_s: Number = 0.0
+    device_s: Number | None = None
+    device_peak_bytes: int | None = None
+    process_peak_bytes: int | None = None
 
 
 class OpOutcomeField(_Strict, frozen=True):

@@ -96,6 +96,7 @@ def test_fixtures():
         "assert_module_agrees",
         "assert_same",
         "device",
+        "device_benchmark",
         "mnist",
     }
 
