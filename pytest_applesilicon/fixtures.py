@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from pytest_applesilicon.data.mnist import Mnist
     from pytest_applesilicon.frameworks.base import Framework
+    from pytest_applesilicon.measuring import DeviceBenchmark
     from pytest_applesilicon.options import Settings
     from pytest_applesilicon.records import Health, Host, OpOutcome, Target
 
@@ -141,6 +142,16 @@ def assert_module_agrees(
         device=_torch_device(applesilicon_device),
         keep=tmp_path_factory.getbasetemp(),
     )
+
+
+@pytest.fixture
+def device_benchmark(
+    request: pytest.FixtureRequest, applesilicon_device: Target
+) -> DeviceBenchmark:
+    """pytest-benchmark on the device of this test: ``latency``, ``throughput``, ``pedantic``."""
+    from pytest_applesilicon import measuring
+
+    return measuring.device_benchmark(request, applesilicon_device)
 
 
 def _torch_device(target: Target) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_applesilicon.host import describe
 from pytest_applesilicon.records import RAN, SIMULATED_NOTICE
-from pytest_applesilicon.reports import activity, coverage, ratios, regressions, samples
+from pytest_applesilicon.reports import activity, budgets, coverage, ratios, regressions, samples
 from pytest_applesilicon.reports.columns import GAP, columns, shorten
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def summary(report: Report, width: int) -> list[str]:
         activity.lines(records, width),
         _measurement_table(records, width),
         _repeated(records, width),
+        budgets.lines(records, width),
         ratios.lines(report.records, width),
         _places(report, width),
         samples.lines(report.facts.samples, width),
