@@ -106,12 +106,29 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Published:
+    """A figure that somebody published of a workload, as it was printed; no budget."""
+
+    value: str
+    """As its author wrote it: a number, or a range such as ``4.6 to 7.6``."""
+    unit: str
+    machine: str
+    device: str
+    software: str = ""
+    source: str = ""
+    note: str = ""
+    """What keeps it from being compared as it stands."""
+
+
+@dataclass(frozen=True)
 class Measurement:
     """One figure a test measured: an accuracy, a loss, a rate."""
 
     name: str
     value: float
     unit: str = ""
+    published: tuple[Published, ...] = ()
+    """What others published of the same workload."""
 
 
 @dataclass(frozen=True)
@@ -360,7 +377,12 @@ def record_from_fields(fields: dict[str, Any]) -> Record:
     """The record whose fields were written as JSON, with its numbers as floats again."""
     plain = dict(fields)
     measurements = tuple(
-        Measurement(one["name"], float(one["value"]), one["unit"])
+        Measurement(
+            one["name"],
+            float(one["value"]),
+            one["unit"],
+            tuple(Published(**figure) for figure in one.get("published", ())),
+        )
         for one in plain.pop("measurements")
     )
     timing = plain.pop("timing")
