@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 #: In characters: no name is cut to less.
 _LEAST_NAME = 20
 
+#: Units of time in seconds.
+_TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
+
 #: Between the figures of others.
 _AND = "; "
 
@@ -105,15 +108,22 @@ def _cell(record: Record | None) -> str:
     if record is None or record.timing is None:
         return "-"
     found = headline(record)
-    return figure(found.value, found.unit) if found else seconds(record.timing.median_s)
+    if found is None:
+        return seconds(record.timing.median_s)
+    if found.unit in _TIMES:
+        return seconds(found.value * _TIMES[found.unit])
+    return figure(found.value, found.unit)
 
 
 def _ratio(row: _Row, place: str, base: str) -> str:
-    """How many times as fast as the base this place is; ``-`` where one of them has no time."""
+    """How many times as fast as the base this place is; ``-`` where one of them has no time.
+
+    And where it is simulated: its speed is not Metal's.
+    """
     ours, theirs = row.places.get(place), row.places.get(base)
     if ours is None or theirs is None or ours.timing is None or theirs.timing is None:
         return "-"
-    if not ours.timing.median_s:
+    if not ours.timing.median_s or ours.simulated or theirs.simulated:
         return "-"
     return f"{theirs.timing.median_s / ours.timing.median_s:.2f}x"
 
@@ -183,9 +193,9 @@ def _published(row: _Row, places: Sequence[str], width: int) -> list[str]:
         return []
     said = _AND.join(describe(one) for one in row.published)
     ours = [row.places[place] for place in places if place in row.places]
-    times = {one.unit for one in row.published} <= {"s", "ms", "us"}
+    times = {one.unit for one in row.published} <= set(_TIMES)
     found = [headline(one) for one in ours]
-    if times and any(one is not None and one.unit not in ("s", "ms", "us") for one in found):
+    if times and any(one is not None and one.unit not in _TIMES for one in found):
         here = ", ".join(seconds(one.timing.median_s) for one in ours if one.timing)
         said += f" (here {here})"
     notes = dict.fromkeys(one.note for one in row.published if one.note)

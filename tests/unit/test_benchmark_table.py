@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from pytest_applesilicon.records import Measurement, Published, Record, Timing
@@ -46,6 +48,14 @@ def test_devices_stand_side_by_side_with_their_ratio():
         "a[256]     800 ms    200 ms   4.00x",
         "b of 3     5 GB/s  2.5 GB/s   0.50x",
     ]
+
+
+def test_a_simulated_device_has_no_ratio():
+    simulated = dataclasses.replace(_record("test_a[mps-sim]", "mps-sim", 2.0), simulated=True)
+
+    lines = benchmarks.lines([_record("test_a[cpu]", "cpu", 1.0), simulated], 80)
+
+    assert lines[1].split() == ["a", "1", "s", "2", "s", "-"]
 
 
 def test_one_device_has_no_ratio():
@@ -125,6 +135,12 @@ def test_what_keeps_a_figure_from_being_compared_is_said():
     )
 
     assert lines[2].endswith("(the size is not known)")
+
+
+def test_a_time_is_shown_in_the_unit_that_suits_it():
+    records = [_record("test_a[cpu]", "cpu", 1.0, Measurement("start", 0.0238, "s"))]
+
+    assert benchmarks.lines(records, 80)[1].split() == ["start", "23.8", "ms"]
 
 
 def test_nothing_timed_is_no_table():
