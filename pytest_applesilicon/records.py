@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pytest_applesilicon.measured import Measurement as Measurement
+from pytest_applesilicon.measured import Published as Published
 from pytest_applesilicon.measured import Timing as Timing
 from pytest_applesilicon.measured import Verdict as Verdict
 from pytest_applesilicon.measured import measured_from_fields

@@ -30,6 +30,7 @@ from pytest_applesilicon import (
 from pytest_applesilicon import host as hosts
 from pytest_applesilicon.data import mnist
 from pytest_applesilicon.files import check_writable
+from pytest_applesilicon.frameworks import vision
 from pytest_applesilicon.isolating import Isolating
 from pytest_applesilicon.knowing import KnownFailures
 from pytest_applesilicon.linting import Linting
@@ -48,7 +49,7 @@ from pytest_applesilicon.selection import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
 
     from pytest_applesilicon.options import Settings
 
@@ -378,11 +379,17 @@ class Run:
             targets=selection.targets,
             settings=self._settings.as_text(),
             versions=versions,
-            notes=(*selection.notes, f"mnist: {found.describe()}"),
+            notes=(*selection.notes, f"mnist: {found.describe()}", *self._vision(names)),
             places=self._places.all,
             samples=(self._monitor.samples if self._monitor else tuple(self._worker_samples)),
             conditions=self._budgets.conditions(self._recorder.records),
         )
+
+    @staticmethod
+    def _vision(names: Iterable[str]) -> list[str]:
+        """What the models of torchvision need here, where the run uses torch."""
+        said = vision.note() if "torch" in names else ""
+        return [said] if said else []
 
     def _width(self) -> int:
         return int(self._config.get_terminal_writer().fullwidth)

@@ -65,12 +65,25 @@ class TargetField(_Strict, frozen=True):
     asked: bool
 
 
+class PublishedField(_Strict, frozen=True):
+    """See ``records.Published``."""
+
+    value: str
+    unit: str
+    machine: str
+    device: str
+    software: str
+    source: str
+    note: str
+
+
 class MeasurementField(_Strict, frozen=True):
     """See ``records.Measurement``."""
 
     name: str
     value: Number
     unit: str
+    published: list[PublishedField] = []
 
 
 class TimingField(_Strict, frozen=True):

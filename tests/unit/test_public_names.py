@@ -21,6 +21,7 @@ def test_public_names_of_the_package():
         "Host",
         "Measurement",
         "OpOutcome",
+        "Published",
         "Record",
         "Repeats",
         "Report",
@@ -102,6 +103,7 @@ def test_fixtures():
         "assert_same",
         "device",
         "device_benchmark",
+        "measure",
         "mnist",
     }
 
