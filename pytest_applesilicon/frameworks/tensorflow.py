@@ -17,6 +17,7 @@ from pytest_applesilicon.frameworks.versions import version_of, versions_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     import numpy
 
@@ -88,6 +89,12 @@ class TensorflowAdapter:
     def device(self, spec: str) -> str:
         """What ``tf.device`` takes: ``/GPU:0``; both Metal and CUDA are GPU to TensorFlow."""
         return f"/{_place(spec)}"
+
+    def running_on(self, spec: str) -> AbstractContextManager[Any]:
+        import tensorflow as tf
+
+        context: AbstractContextManager[Any] = tf.device(self.device(spec))
+        return context
 
     def on_device(self, facts: ArrayFacts, spec: str) -> bool:
         kind, _, index = facts.device.partition(":")
