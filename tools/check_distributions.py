@@ -25,7 +25,8 @@ NEEDED = (
     "pytest_applesilicon/plugin.py",
     "pytest_applesilicon/data/mnist_subset.npz",
     "pytest_applesilicon/data/MNIST-LICENSE.txt",
-    "pytest_applesilicon/doctor/tables/tensorflow_metal.tsv",
+    "pytest_applesilicon/doctor/tables/torch_macos.tsv",
+    "pytest_applesilicon/frameworks/tables/tensorflow_failures.tsv",
     "pytest_applesilicon/suites/__init__.py",
     "pytest_applesilicon/suites/training/predict.py",
 )

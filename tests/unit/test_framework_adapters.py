@@ -181,10 +181,10 @@ def test_tensorflow_that_its_metal_plugin_breaks_is_absent(installed, spec, tens
     reason, remedy = absent("tensorflow", spec, MAC)
 
     assert reason.startswith(
-        f"tensorflow {tensorflow} cannot be imported with tensorflow-metal {metal}: "
+        f"tensorflow {tensorflow} with tensorflow-metal {metal}: import fails: "
     )
     assert why in reason
-    assert remedy.endswith("pip uninstall tensorflow-metal")
+    assert remedy.endswith("pip uninstall -y tensorflow-metal")
 
 
 @pytest.mark.parametrize(
