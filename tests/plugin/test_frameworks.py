@@ -48,8 +48,7 @@ def test_a_plugin_that_breaks_the_import_ends_the_run_with_its_remedy(
     result.stderr.fnmatch_lines(
         [
             "ERROR: device cpu is unusable for tensorflow: import tensorflow: ImportError: *LogMessageC1EPKcii",
-            "  remedy: pip install 'tensorflow-metal==1.2.0', or for the CPU: "
-            "pip uninstall -y tensorflow-metal (*tensorflow#81987*)",
+            "  remedy: pip install 'tensorflow-metal==1.2.0', or for the CPU: pip uninstall -y tensorflow-metal (*tensorflow#81987*)",
             "  to skip its tests instead: --device-missing=skip",
         ]
     )
