@@ -209,14 +209,16 @@ class Run:
         with faults.activate(*self._settings.faults):
             return (yield)
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
+        with _running_on_device(item):
+            yield
         if marks.ours(item):
             marks.skip_on_own_device(item, selection_of(self._config))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
-        with activity.watched(item):
+        with activity.watched(item), _running_on_device(item):
             if item.get_closest_marker("no_fallback") is None:
                 yield
             else:
@@ -393,3 +395,11 @@ class Run:
 
     def _width(self) -> int:
         return int(self._config.get_terminal_writer().fullwidth)
+
+
+def _running_on_device(item: pytest.Item) -> contextlib.AbstractContextManager[Any]:
+    """What runs inside computes on the device of the test."""
+    target = marks.target_of(item)
+    if target is None or not usable(target.health):
+        return contextlib.nullcontext()
+    return frameworks.load(target.framework).running_on(target.device)

@@ -93,7 +93,7 @@ def test_readings_cut_off_give_findings_and_no_exception(situation, key, length)
 
 
 def test_every_row_of_a_table_names_its_source():
-    for table in ("torch_macos", "tensorflow_metal", "images", "variables", "abandoned", "errors"):
+    for table in ("torch_macos", "images", "variables", "abandoned", "errors"):
         for row in tables.rows(table):
             assert row["source"], row
             assert None not in row.values(), row
