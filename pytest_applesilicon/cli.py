@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_applesilicon import __version__
+from pytest_applesilicon import __version__, cli_catalog
 from pytest_applesilicon import host as hosts
 from pytest_applesilicon.reports import document, terminal
 
@@ -51,6 +51,7 @@ def command() -> Any:
 
     _add_doctor(applesilicon)
     _add_wheels(applesilicon)
+    cli_catalog.add(applesilicon)
     return applesilicon
 
 
