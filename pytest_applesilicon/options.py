@@ -47,6 +47,7 @@ class Settings:
     seed: int
     mnist: str | None
     report: Path | None
+    report_html: Path | None
     ops: str
     """A regular expression; empty for all operators."""
     dtypes: tuple[str, ...]
@@ -149,9 +150,9 @@ def parse_settings(
     for option in OPTIONS:
         if option.choices and values[option.name] not in option.choices:
             raise refused(origins[option.name], values[option.name], option.choices)
-    mnist, report, known = (
+    mnist, report, report_html, known = (
         parse_path(values[name], origins[name], folder)
-        for name in ("mnist", "report", "known-failures")
+        for name in ("mnist", "report", "report-html", "known-failures")
     )
     return Settings(
         devices=parse_devices(values["device"], origins["device"]),
@@ -163,6 +164,7 @@ def parse_settings(
         seed=parse_seed(values["seed"], origins["seed"]),
         mnist=str(mnist) if mnist else None,
         report=report,
+        report_html=report_html,
         ops=parse_expression(values["ops"], origins["ops"]),
         dtypes=parse_names(values["dtypes"], origins["dtypes"], DTYPES) or DTYPES,
         samples=parse_samples(values["samples"], origins["samples"], values["size"]),

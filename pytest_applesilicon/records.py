@@ -276,6 +276,17 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Source:
+    """The checkout that the tests of a run came from, when it started."""
+
+    commit: str
+    tree: str
+    """Of git: what the commit holds, whoever committed it when."""
+    clean: bool
+    """No file differed from the commit, and none was there that git does not ignore."""
+
+
+@dataclass(frozen=True)
 class RunFacts:
     """What is true of a whole run."""
 
@@ -294,6 +305,12 @@ class RunFacts:
     """Where every test ran in several places: these; each record names its own."""
     samples: tuple[Sample, ...] = ()
     """Of ``--monitor``, in the order of their workers and of time."""
+    source: Source | None = None
+    """``None`` where there is no checkout, and where no report was asked for."""
+    selected: int | None = None
+    """Tests that were to run; ``None`` where it is not known."""
+    deselected: int = 0
+    """Tests that were collected and taken out again: by -k, -m, --deselect."""
 
     @property
     def simulated(self) -> bool:

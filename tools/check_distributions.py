@@ -26,6 +26,9 @@ NEEDED = (
     "pytest_applesilicon/data/mnist_subset.npz",
     "pytest_applesilicon/data/MNIST-LICENSE.txt",
     "pytest_applesilicon/doctor/tables/tensorflow_metal.tsv",
+    "pytest_applesilicon/reports/report.schema.json",
+    "pytest_applesilicon/reports/page/page.html.j2",
+    "pytest_applesilicon/reports/page/page.js",
     "pytest_applesilicon/suites/__init__.py",
     "pytest_applesilicon/suites/training/predict.py",
 )

@@ -37,10 +37,11 @@ def lines(records: Sequence[Record], width: int) -> list[str]:
 def _row(name: str, seconds: dict[str, float], names: Sequence[str]) -> list[str]:
     first = seconds[names[0]]
     ratios = [f"{seconds[other] / first:.2f}" if first else "-" for other in names[1:]]
-    return [name, *(_figure(seconds[each]) for each in names), *ratios]
+    return [name, *(seconds_text(seconds[each]) for each in names), *ratios]
 
 
-def _figure(seconds: float) -> str:
+def seconds_text(seconds: float) -> str:
+    """Seconds to three significant digits, as s, ms or us."""
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"

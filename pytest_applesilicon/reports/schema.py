@@ -156,6 +156,14 @@ class PlaceField(_Strict, frozen=True):
     lost: str
 
 
+class SourceField(_Strict, frozen=True):
+    """See ``records.Source``."""
+
+    commit: str
+    tree: str
+    clean: bool
+
+
 class Document(_Strict, frozen=True):
     """The whole file."""
 
@@ -172,3 +180,6 @@ class Document(_Strict, frozen=True):
     records: list[RecordField]
     places: list[PlaceField] = []
     samples: list[SampleField] = []
+    source: SourceField | None = None
+    selected: int | None = None
+    deselected: int = 0

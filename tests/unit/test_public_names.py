@@ -72,6 +72,7 @@ def test_options_and_their_short_spellings():
         "strict-known-failures": "--strict-known-failures",
         "repeat-failed": "--repeat-failed",
         "report": None,
+        "report-html": "--report-html",
     }
 
 
