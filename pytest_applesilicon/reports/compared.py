@@ -81,11 +81,20 @@ def _changes(changes: Sequence[Change], what: str, names: tuple[str, str]) -> Ta
         *(Column(name, choose=what == "test") for name in names),
         Column("reason"),
     )
+
+    def states(each: Change) -> tuple[str, str]:
+        return each.before, each.after
+
     cells = tuple(
-        (each.what, each.kind, each.before or "not run", each.after or "not run", each.reason)
+        (each.what, each.kind, *(one or "not run" for one in states(each)), _first(each.reason))
         for each in rows
     )
     return Table(columns, cells, f"{what.capitalize()}s that changed")
+
+
+def _first(text: str) -> str:
+    """The first line: the others say how to reproduce it."""
+    return text.partition("\n")[0]
 
 
 def _ratios(one: Differences, names: tuple[str, str]) -> Table:

@@ -50,6 +50,12 @@ class Table:
     toned: bool = True
     """Whether cells are coloured by ``TONES``."""
 
+    @property
+    def prose(self) -> bool:
+        """Whether the last column is text of any length: a phone shows it below the others."""
+        last = self.columns[-1]
+        return not (last.number or last.choose or last.code)
+
 
 @dataclass(frozen=True)
 class Picture:
