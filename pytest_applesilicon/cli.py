@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pytest_applesilicon import __version__, cli_reports
+from pytest_applesilicon import __version__, cli_evidence, cli_reports
 from pytest_applesilicon import host as hosts
 
 _NEEDS_CLICK = "the command line needs click\n  remedy: pip install 'pytest-applesilicon[cli]'"
@@ -33,6 +33,7 @@ def command() -> Any:
         """The group that every command belongs to."""
 
     cli_reports.add(applesilicon)
+    cli_evidence.add(applesilicon)
     _add_doctor(applesilicon)
     _add_wheels(applesilicon)
     return applesilicon

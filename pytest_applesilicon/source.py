@@ -56,14 +56,14 @@ def read(folder: Path, *, leaving_out: Iterable[Path] = ()) -> Source:
     commit, tree = git(folder, "rev-parse", "HEAD", "HEAD^{tree}").splitlines()
     root = git(folder, "rev-parse", "--show-toplevel")
     # The whole checkout, not only this folder: a library beside the tests is what they test.
-    left_out = [f":(exclude,top,literal){name}" for name in _below(root, leaving_out)]
+    left_out = [f":(exclude,top,literal){name}" for name in below(root, leaving_out)]
     changed = git(
         folder, "status", "--porcelain", "--untracked-files=all", "--", ":(top)", *left_out
     )
     return Source(commit, tree, clean=not changed)
 
 
-def _below(root: str, paths: Iterable[Path]) -> list[str]:
+def below(root: str, paths: Iterable[Path]) -> list[str]:
     """The paths that are inside the checkout, relative to its top."""
     top = Path(root).resolve()
     inside = [path.resolve() for path in paths if path.resolve().is_relative_to(top)]

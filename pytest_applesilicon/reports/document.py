@@ -62,9 +62,20 @@ def read(path: Path) -> Report:
         ReportError: naming the file, and the field or the position.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except OSError as error:
         raise ReportError(f"{path}: {error.strerror}") from None
+    return parse(path, content)
+
+
+def parse(path: Path, content: bytes) -> Report:
+    """The report in the content of a file, which messages call ``path``.
+
+    Raises:
+        ReportError: naming the file, and the field or the position.
+    """
+    try:
+        document = json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # the latter: brackets nested without end
         raise ReportError(f"{path}: not a whole JSON document: {error}") from None
     _check_version(path, document)
