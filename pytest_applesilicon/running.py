@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import datetime
 import json
+import os
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any
@@ -17,19 +18,20 @@ from pytest_applesilicon import (
     activity,
     architectures,
     budgeting,
+    counting,
     fallback,
     frameworks,
     marks,
     measuring,
     monitor,
     places,
+    publishing,
     recorder,
     repeating,
     workers,
 )
 from pytest_applesilicon import host as hosts
 from pytest_applesilicon.data import mnist
-from pytest_applesilicon.files import check_writable
 from pytest_applesilicon.frameworks import vision
 from pytest_applesilicon.isolating import Isolating
 from pytest_applesilicon.knowing import KnownFailures
@@ -37,7 +39,7 @@ from pytest_applesilicon.linting import Linting
 from pytest_applesilicon.option_values import OptionError
 from pytest_applesilicon.options import SETTINGS
 from pytest_applesilicon.records import Report, RunFacts, Sample
-from pytest_applesilicon.reports import document, terminal
+from pytest_applesilicon.reports import github, terminal
 from pytest_applesilicon.selection import (
     SELECTION,
     parametrize,
@@ -78,6 +80,7 @@ class Run:
         self._usage_errors: dict[str, None] = {}
         self._header_shown = False
         self._places = places.Places(config)
+        self._counted = counting.Counted()
         self._wrong_worker = ""
         self._monitor: monitor.Monitor | None = None
         self._worker_samples: list[Sample] = []
@@ -97,6 +100,7 @@ class Run:
             config.pluginmanager.register(Linting(config))
             measuring.register(config)
             config.pluginmanager.register(found._budgets)
+            config.pluginmanager.register(found._counted)
             repeating.register(config, found._settings.repeat_failed)
             config.pluginmanager.register(Isolating(config, found._settings))
         assert isinstance(found, cls)  # noqa: S101
@@ -113,10 +117,8 @@ class Run:
             self._start_monitor()
         if workers.is_worker(self._config) or not self._settings.active:
             return
-        if self._settings.report is not None:
-            problem = check_writable(self._settings.report)
-            if problem:
-                raise OptionError(f"--applesilicon-report: {problem}")
+        publishing.check(self._settings)
+        self._counted.look_at_source(self._config, self._settings)
         try:
             mnist.find(self._settings.mnist)
         except mnist.MnistError as error:
@@ -251,6 +253,7 @@ class Run:
         record = recorder.take(report)
         if record is not None:
             self._recorder.add(self._places.place(record, report))
+            report.user_properties += github.properties(record)
 
     # pytest-xdist
 
@@ -301,9 +304,9 @@ class Run:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         elif (over or self._vacuous()) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if self._settings.report is not None and not self._listing:
+        if publishing.told(self._settings) and not self._listing:
             facts = dataclasses.replace(self._facts(), exit_status=int(session.exitstatus))
-            document.write(Report(facts, self._recorder.records), self._settings.report)
+            publishing.write(Report(facts, self._recorder.records), self._settings)
 
     def pytest_report_header(self) -> list[str]:
         self._header_shown = True
@@ -337,8 +340,10 @@ class Run:
         announced = self._budgets.announcement(self._recorder.records)
         if announced:
             terminalreporter.write_line(f"\n{announced}", yellow=True)
-        if self._settings.report is not None:
-            terminalreporter.write_line(f"\nreport: {self._settings.report}")
+        for line in publishing.told(self._settings):
+            terminalreporter.write_line(f"\n{line}")
+        for line in publishing.to_github(self._config, self._report(), os.environ):
+            terminalreporter.write_line(line)
         for line in self._never_ran_lines() if exitstatus in _FINISHED else ():
             terminalreporter.write_line(line, red=True)
 
@@ -385,6 +390,7 @@ class Run:
             places=self._places.all,
             samples=(self._monitor.samples if self._monitor else tuple(self._worker_samples)),
             conditions=self._budgets.conditions(self._recorder.records),
+            **self._counted.facts(),
         )
 
     @staticmethod
