@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
     from pytest_applesilicon.simulate.faults import Call, Fault
 
-__version__ = "0.1.0"
+    __version__: str
 
 _PUBLIC = {
     "Call": "pytest_applesilicon.simulate.faults",
@@ -78,11 +78,22 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     try:
         module = _PUBLIC[name]
     except KeyError:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
     return getattr(importlib.import_module(module), name)
+
+
+def _version() -> str:
+    """The version that the build made from the tags of git; see ``[tool.setuptools_scm]``."""
+    try:
+        built = importlib.import_module("pytest_applesilicon._version")
+    except ModuleNotFoundError:  # a checkout that was never installed
+        return "0+unknown"
+    return str(built.version)
 
 
 def __dir__() -> list[str]:

@@ -11,6 +11,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from packaging.version import InvalidVersion, Version
+
 from pytest_applesilicon.comparing_times import Ratio, ratio_of
 from pytest_applesilicon.records import RAN
 
@@ -91,7 +93,7 @@ def compare(before: tuple[str, Report], after: tuple[str, Report]) -> Difference
         NotComparableError: other versions of the suites, or no device that can be paired.
     """
     (name, first), (other_name, second) = before, after
-    if first.facts.version != second.facts.version:
+    if _release(first) != _release(second):
         raise NotComparableError(
             f"{name} was written by suites of version {first.facts.version} and {other_name} by "
             f"{second.facts.version}: their tests are not the same; run both with one version"
@@ -101,6 +103,11 @@ def compare(before: tuple[str, Report], after: tuple[str, Report]) -> Difference
     both = [key for key in one if key in two]
     notes = [*_unpaired(name, first, [a for a, _ in devices])]
     notes += _unpaired(other_name, second, [b for _, b in devices])
+    if first.facts.version != second.facts.version:
+        notes.append(
+            f"made with {first.facts.version} and {second.facts.version}: between releases, "
+            "tests of one name may differ"
+        )
     same_work = _same_work(first, second, notes)
     pairs = [(key[1], one[key], two[key]) for key in both]
     return Differences(
@@ -115,6 +122,14 @@ def compare(before: tuple[str, Report], after: tuple[str, Report]) -> Difference
         notes=tuple(notes),
         compared=len(both),
     )
+
+
+def _release(report: Report) -> str:
+    """The release whose suites ran; between releases they change little by little."""
+    try:
+        return Version(report.facts.version).base_version
+    except InvalidVersion:
+        return report.facts.version
 
 
 def _place(record: Record) -> str:

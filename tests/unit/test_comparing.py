@@ -84,6 +84,16 @@ def test_another_version_of_the_suites_is_refused_by_name():
         held((), (), facts(version="0.0.1"))
 
 
+def test_versions_between_releases_are_compared_with_a_note():
+    same = (operator("add"),)
+
+    found = held(same, same, facts(version="1.2.1.dev3"), facts(version="1.2.1.dev9"))
+
+    assert found.notes == (
+        "made with 1.2.1.dev3 and 1.2.1.dev9: between releases, tests of one name may differ",
+    )
+
+
 @pytest.mark.parametrize(
     ("test", "device", "left"),
     [
