@@ -64,7 +64,8 @@ def build(folder: Path, root: Path = ROOT) -> list[Path]:
     at = epoch(root)
     environment = {**os.environ, "SOURCE_DATE_EPOCH": str(at)}
     command = [sys.executable, "-m", "build", "--outdir", str(folder), str(root)]
-    subprocess.run(command, env=environment, check=True)
+    # A wheel holds the modes of its files, which are what the umask lets be.
+    subprocess.run(command, env=environment, check=True, umask=0o022)
     (sdist,) = folder.glob("*.tar.gz")
     repack(sdist, at)
     return sorted(folder.iterdir())
