@@ -17,10 +17,12 @@ from pytest_applesilicon import (
     __version__,
     activity,
     architectures,
+    budgeting,
     counting,
     fallback,
     frameworks,
     marks,
+    measuring,
     monitor,
     places,
     publishing,
@@ -30,6 +32,7 @@ from pytest_applesilicon import (
 )
 from pytest_applesilicon import host as hosts
 from pytest_applesilicon.data import mnist
+from pytest_applesilicon.frameworks import vision
 from pytest_applesilicon.isolating import Isolating
 from pytest_applesilicon.knowing import KnownFailures
 from pytest_applesilicon.linting import Linting
@@ -48,7 +51,7 @@ from pytest_applesilicon.selection import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
 
     from pytest_applesilicon.options import Settings
 
@@ -73,6 +76,7 @@ class Run:
         self._settings = settings
         self._recorder = recorder.Recorder()
         self._known = KnownFailures.of(config, settings)
+        self._budgets = budgeting.Budgeting(config, settings)
         self._usage_errors: dict[str, None] = {}
         self._header_shown = False
         self._places = places.Places(config)
@@ -94,6 +98,8 @@ class Run:
             if found._known is not None:
                 config.pluginmanager.register(found._known)
             config.pluginmanager.register(Linting(config))
+            measuring.register(config)
+            config.pluginmanager.register(found._budgets)
             config.pluginmanager.register(found._counted)
             repeating.register(config, found._settings.repeat_failed)
             config.pluginmanager.register(Isolating(config, found._settings))
@@ -118,6 +124,7 @@ class Run:
         except mnist.MnistError as error:
             raise OptionError(f"--mnist: {error}") from None
         selection = selection_of(self._config)
+        self._budgets.start()
         if not self._listing:
             command = f"{shlex.quote(sys.executable)} -m pytest"
             require_architecture(self._settings.arch, selection.host, command)
@@ -172,6 +179,7 @@ class Run:
         parametrize(metafunc)
 
     def apply_markers(self, items: list[pytest.Item]) -> None:
+        self._budgets.match(items)
         try:
             marks.apply_all(items, selection_of(self._config))
         except OptionError as error:
@@ -203,14 +211,16 @@ class Run:
         with faults.activate(*self._settings.faults):
             return (yield)
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
+        with _running_on_device(item):
+            yield
         if marks.ours(item):
             marks.skip_on_own_device(item, selection_of(self._config))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
-        with activity.watched(item):
+        with activity.watched(item), _running_on_device(item):
             if item.get_closest_marker("no_fallback") is None:
                 yield
             else:
@@ -289,9 +299,10 @@ class Run:
             if workers.place_of(self._config):
                 workers.report_back(self._config, place=places.to_json(self._config))
             return
+        over = self._budgets.finish(self._recorder)
         if self._usage_errors:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
-        elif self._vacuous() and session.exitstatus == pytest.ExitCode.OK:
+        elif (over or self._vacuous()) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if publishing.told(self._settings) and not self._listing:
             facts = dataclasses.replace(self._facts(), exit_status=int(session.exitstatus))
@@ -326,6 +337,9 @@ class Run:
             terminalreporter.section("applesilicon")
             for line in lines:
                 terminalreporter.write_line(line)
+        announced = self._budgets.announcement(self._recorder.records)
+        if announced:
+            terminalreporter.write_line(f"\n{announced}", yellow=True)
         for line in publishing.told(self._settings):
             terminalreporter.write_line(f"\n{line}")
         for line in publishing.to_github(self._config, self._report(), os.environ):
@@ -372,11 +386,26 @@ class Run:
             targets=selection.targets,
             settings=self._settings.as_text(),
             versions=versions,
-            notes=(*selection.notes, f"mnist: {found.describe()}"),
+            notes=(*selection.notes, f"mnist: {found.describe()}", *self._vision(names)),
             places=self._places.all,
             samples=(self._monitor.samples if self._monitor else tuple(self._worker_samples)),
+            conditions=self._budgets.conditions(self._recorder.records),
             **self._counted.facts(),
         )
 
+    @staticmethod
+    def _vision(names: Iterable[str]) -> list[str]:
+        """What the models of torchvision need here, where the run uses torch."""
+        said = vision.note() if "torch" in names else ""
+        return [said] if said else []
+
     def _width(self) -> int:
         return int(self._config.get_terminal_writer().fullwidth)
+
+
+def _running_on_device(item: pytest.Item) -> contextlib.AbstractContextManager[Any]:
+    """What runs inside computes on the device of the test."""
+    target = marks.target_of(item)
+    if target is None or not usable(target.health):
+        return contextlib.nullcontext()
+    return frameworks.load(target.framework).running_on(target.device)

@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+# Before pytester runs a test in this process: it takes out again what that imported, and NumPy
+# cannot be loaded twice.
+import numpy  # noqa: F401
+
 if TYPE_CHECKING:
     import pytest
 

@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from pytest_applesilicon.records import SIMULATED_NOTICE
+from pytest_applesilicon.reports.figures import seconds
 from pytest_applesilicon.reports.parts import Column, Figure, Page, Part, Table, Tone, full
-from pytest_applesilicon.reports.ratios import seconds_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,8 +109,8 @@ def _ratios(one: Differences, names: tuple[str, str]) -> Table:
     cells = tuple(
         (
             each.name,
-            seconds_text(each.before_s),
-            seconds_text(each.after_s),
+            seconds(each.before_s),
+            seconds(each.after_s),
             f"{each.value:.3f}",
             f"{each.low:.3f} to {each.high:.3f}" if math.isfinite(each.low) else "none",
             each.verdict,

@@ -20,11 +20,14 @@ _WORST = 5
 
 
 def lines(records: Sequence[Record], width: int) -> list[str]:
-    """Tables of outcomes by category, one a device, and who came closest to the limit."""
+    """Tables of outcomes by category, framework and device, and who is closest to the limit."""
     found: dict[str, list[OpOutcome]] = {}
+    several = len({record.framework for record in records if record.operator is not None}) > 1
     for record in records:
         if record.operator is not None:
-            found.setdefault(record.device or "none", []).append(record.operator)
+            place = record.device or "none"
+            place = f"{record.framework} {place}" if several else place
+            found.setdefault(place, []).append(record.operator)
     told: list[str] = []
     for device, outcomes in found.items():
         told += ["", *_table(device, outcomes), *_worst(outcomes, width)]

@@ -139,6 +139,7 @@ def _parse(path: Path, document: dict[str, Any]) -> Report:
             for one in plain["places"]
         ),
         samples=tuple(Sample(**one) for one in plain["samples"]),
+        conditions=plain["conditions"],
         source=Source(**plain["source"]) if plain["source"] is not None else None,
         selected=plain["selected"],
         deselected=plain["deselected"],

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_applesilicon.reports import charts
+from pytest_applesilicon.reports.figures import figure, seconds
 from pytest_applesilicon.reports.parts import Column, Part, Picture, Table
-from pytest_applesilicon.reports.ratios import seconds_text
 from pytest_applesilicon.reports.samples import series
-from pytest_applesilicon.reports.terminal import figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +25,9 @@ def benchmarks(records: Sequence[Record]) -> Part:
         (
             one.test_id,
             _where(one),
-            seconds_text(timing.median_s),
-            seconds_text(timing.min_s),
-            seconds_text(timing.iqr_s),
+            seconds(timing.median_s),
+            seconds(timing.min_s),
+            seconds(timing.iqr_s),
             str(timing.rounds),
             str(timing.iterations),
         )
