@@ -66,6 +66,7 @@ class Differences:
     operators: tuple[Change, ...]
     agreement: tuple[Change, ...]
     tests: tuple[Change, ...]
+    budgets: tuple[Change, ...]
     ratios: tuple[Ratio, ...]
     facts: tuple[tuple[str, str, str], ...]
     """Host, versions and settings that differ: name, before, after."""
@@ -79,7 +80,7 @@ class Differences:
         slower = sum(one.verdict == "slower" for one in self.ratios)
         if kind == "slower":
             return slower
-        changes = (*self.operators, *self.agreement, *self.tests)
+        changes = (*self.operators, *self.agreement, *self.tests, *self.budgets)
         if kind == "any":
             faster = sum(one.verdict == "faster" for one in self.ratios)
             return len(changes) + slower + faster
@@ -117,6 +118,7 @@ def compare(before: tuple[str, Report], after: tuple[str, Report]) -> Difference
         operators=tuple(_operators(pairs)),
         agreement=tuple(_agreement(pairs)) if same_work else (),
         tests=(*_tests(pairs), *_only(one, two, "missing"), *_only(two, one, "new")),
+        budgets=tuple(_budgets(pairs)),
         ratios=tuple(_times(pairs, first, second, notes)) if same_work else (),
         facts=tuple(_facts(first, second)),
         notes=tuple(notes),
@@ -235,6 +237,20 @@ def _tests(pairs: Pairs) -> Iterable[Change]:
         if bad[0] != bad[1]:
             kind = "broken" if bad[1] else "fixed"
         yield Change(kind, name, a.outcome, b.outcome, b.reason or a.reason)
+
+
+def _budgets(pairs: Pairs) -> Iterable[Change]:
+    """Limits with another verdict: broken where one is exceeded now, fixed where it was."""
+    for name, a, b in pairs:
+        before = {(one.limit_name, one.where): one for one in a.verdicts}
+        for one in b.verdicts:
+            old = before.get((one.limit_name, one.where))
+            if old is None or old.state == one.state:
+                continue
+            kind: Kind = "changed"
+            if "exceeded" in (old.state, one.state):
+                kind = "broken" if one.state == "exceeded" else "fixed"
+            yield Change(kind, f"{one.limit_name} of {name}", old.state, one.state, one.reason)
 
 
 def _only(
