@@ -94,9 +94,15 @@ def _version() -> str:
     """The version that the build made from the tags of git; see ``[tool.setuptools_scm]``."""
     try:
         built = importlib.import_module("pytest_applesilicon._version")
-    except ModuleNotFoundError:  # a checkout that was never installed
+        return str(built.version)
+    except ModuleNotFoundError:
+        pass
+    # A checkout that was installed before its build wrote that file, or never.
+    metadata = importlib.import_module("importlib.metadata")
+    try:
+        return str(metadata.version("pytest-applesilicon"))
+    except metadata.PackageNotFoundError:
         return "0+unknown"
-    return str(built.version)
 
 
 def __dir__() -> list[str]:
