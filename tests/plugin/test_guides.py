@@ -112,7 +112,7 @@ def test_every_option_that_is_named_exists(path):
     commands = command().commands.values()
     known |= {name for one in commands for each in one.params for name in each.opts}
     # Of pytest, pytest-benchmark and pip.
-    known |= {"--pyargs", "--junit-xml", "--index-url", "--benchmark-disable"}
+    known |= {"--pyargs", "--junit-xml", "--index-url", "--benchmark-disable", "--benchmark-only"}
 
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - known == set()
 
