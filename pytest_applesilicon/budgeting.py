@@ -201,6 +201,8 @@ class Budgeting:
             distributed=hasattr(self._config, "workerinput")
             and workers.prefix_of(self._config) is None,
         )
+        if measuring.taken_over(self._config):
+            reason = "CodSpeed has taken the fixture benchmark"
         if not reason and timing is None:
             reason = "the test measured nothing"
         found = []

@@ -95,7 +95,9 @@ def test_copied_file_of_another_machine_is_refused(tmp_path):
     file = baselines.write(tmp_path, Baseline(there))
     file.rename(baselines.path_of(tmp_path, here))
 
-    with pytest.raises(BaselineError, match="is a baseline of another machine\n  chip: Apple M1 Pr"):
+    with pytest.raises(
+        BaselineError, match="is a baseline of another machine\n  chip: Apple M1 Pr"
+    ):
         baselines.find(tmp_path, here)
 
 

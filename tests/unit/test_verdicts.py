@@ -102,7 +102,9 @@ def test_regression(low, high, state):
 
 def record(device, median_ms, name="test_it[{}-64]", **facts):
     facts = {"outcome": "passed", "framework": "torch", **facts}
-    return Record(f"t.py::{name.format(device)}", "", device=device, timing=timing(median_ms), **facts)
+    return Record(
+        f"t.py::{name.format(device)}", "", device=device, timing=timing(median_ms), **facts
+    )
 
 
 @pytest.mark.parametrize(
