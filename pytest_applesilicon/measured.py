@@ -12,12 +12,29 @@ VerdictState = Literal["met", "exceeded", "inconclusive", "not-enforced"]
 
 
 @dataclass(frozen=True)
+class Published:
+    """A figure that somebody published of a workload, as it was printed; no budget."""
+
+    value: str
+    """As its author wrote it: a number, or a range such as ``4.6 to 7.6``."""
+    unit: str
+    machine: str
+    device: str
+    software: str = ""
+    source: str = ""
+    note: str = ""
+    """What keeps it from being compared as it stands."""
+
+
+@dataclass(frozen=True)
 class Measurement:
     """One figure a test measured: an accuracy, a loss, a rate."""
 
     name: str
     value: float
     unit: str = ""
+    published: tuple[Published, ...] = ()
+    """What others published of the same workload."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +91,12 @@ class Verdict:
 def measured_from_fields(plain: dict[str, Any]) -> dict[str, Any]:
     """Take measurements, timing and verdicts out of the fields of a record as JSON has them."""
     measurements = tuple(
-        Measurement(one["name"], float(one["value"]), one["unit"])
+        Measurement(
+            one["name"],
+            float(one["value"]),
+            one["unit"],
+            tuple(Published(**figure) for figure in one.get("published", ())),
+        )
         for one in plain.pop("measurements")
     )
     timing = plain.pop("timing")

@@ -20,6 +20,7 @@ from pytest_applesilicon.fixtures import (  # noqa: F401 - pytest finds fixtures
     assert_same,
     device,
     device_benchmark,
+    measure,
     mnist,
 )
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import datetime
 import json
+import os
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any
@@ -17,26 +18,28 @@ from pytest_applesilicon import (
     activity,
     architectures,
     budgeting,
+    counting,
     fallback,
     frameworks,
     marks,
     measuring,
     monitor,
     places,
+    publishing,
     recorder,
     repeating,
     workers,
 )
 from pytest_applesilicon import host as hosts
 from pytest_applesilicon.data import mnist
-from pytest_applesilicon.files import check_writable
+from pytest_applesilicon.frameworks import vision
 from pytest_applesilicon.isolating import Isolating
 from pytest_applesilicon.knowing import KnownFailures
 from pytest_applesilicon.linting import Linting
 from pytest_applesilicon.option_values import OptionError
 from pytest_applesilicon.options import SETTINGS
 from pytest_applesilicon.records import Report, RunFacts, Sample
-from pytest_applesilicon.reports import document, terminal
+from pytest_applesilicon.reports import github, terminal
 from pytest_applesilicon.selection import (
     SELECTION,
     parametrize,
@@ -48,7 +51,7 @@ from pytest_applesilicon.selection import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
 
     from pytest_applesilicon.options import Settings
 
@@ -77,6 +80,7 @@ class Run:
         self._usage_errors: dict[str, None] = {}
         self._header_shown = False
         self._places = places.Places(config)
+        self._counted = counting.Counted()
         self._wrong_worker = ""
         self._monitor: monitor.Monitor | None = None
         self._worker_samples: list[Sample] = []
@@ -96,6 +100,7 @@ class Run:
             config.pluginmanager.register(Linting(config))
             measuring.register(config)
             config.pluginmanager.register(found._budgets)
+            config.pluginmanager.register(found._counted)
             repeating.register(config, found._settings.repeat_failed)
             config.pluginmanager.register(Isolating(config, found._settings))
         assert isinstance(found, cls)  # noqa: S101
@@ -112,10 +117,8 @@ class Run:
             self._start_monitor()
         if workers.is_worker(self._config) or not self._settings.active:
             return
-        if self._settings.report is not None:
-            problem = check_writable(self._settings.report)
-            if problem:
-                raise OptionError(f"--applesilicon-report: {problem}")
+        publishing.check(self._settings)
+        self._counted.look_at_source(self._config, self._settings)
         try:
             mnist.find(self._settings.mnist)
         except mnist.MnistError as error:
@@ -208,14 +211,16 @@ class Run:
         with faults.activate(*self._settings.faults):
             return (yield)
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
+        with _running_on_device(item):
+            yield
         if marks.ours(item):
             marks.skip_on_own_device(item, selection_of(self._config))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
-        with activity.watched(item):
+        with activity.watched(item), _running_on_device(item):
             if item.get_closest_marker("no_fallback") is None:
                 yield
             else:
@@ -248,6 +253,7 @@ class Run:
         record = recorder.take(report)
         if record is not None:
             self._recorder.add(self._places.place(record, report))
+            report.user_properties += github.properties(record)
 
     # pytest-xdist
 
@@ -298,9 +304,9 @@ class Run:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         elif (over or self._vacuous()) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if self._settings.report is not None and not self._listing:
+        if publishing.told(self._settings) and not self._listing:
             facts = dataclasses.replace(self._facts(), exit_status=int(session.exitstatus))
-            document.write(Report(facts, self._recorder.records), self._settings.report)
+            publishing.write(Report(facts, self._recorder.records), self._settings)
 
     def pytest_report_header(self) -> list[str]:
         self._header_shown = True
@@ -334,8 +340,10 @@ class Run:
         announced = self._budgets.announcement(self._recorder.records)
         if announced:
             terminalreporter.write_line(f"\n{announced}", yellow=True)
-        if self._settings.report is not None:
-            terminalreporter.write_line(f"\nreport: {self._settings.report}")
+        for line in publishing.told(self._settings):
+            terminalreporter.write_line(f"\n{line}")
+        for line in publishing.to_github(self._config, self._report(), os.environ):
+            terminalreporter.write_line(line)
         for line in self._never_ran_lines() if exitstatus in _FINISHED else ():
             terminalreporter.write_line(line, red=True)
 
@@ -378,11 +386,26 @@ class Run:
             targets=selection.targets,
             settings=self._settings.as_text(),
             versions=versions,
-            notes=(*selection.notes, f"mnist: {found.describe()}"),
+            notes=(*selection.notes, f"mnist: {found.describe()}", *self._vision(names)),
             places=self._places.all,
             samples=(self._monitor.samples if self._monitor else tuple(self._worker_samples)),
             conditions=self._budgets.conditions(self._recorder.records),
+            **self._counted.facts(),
         )
+
+    @staticmethod
+    def _vision(names: Iterable[str]) -> list[str]:
+        """What the models of torchvision need here, where the run uses torch."""
+        said = vision.note() if "torch" in names else ""
+        return [said] if said else []
 
     def _width(self) -> int:
         return int(self._config.get_terminal_writer().fullwidth)
+
+
+def _running_on_device(item: pytest.Item) -> contextlib.AbstractContextManager[Any]:
+    """What runs inside computes on the device of the test."""
+    target = marks.target_of(item)
+    if target is None or not usable(target.health):
+        return contextlib.nullcontext()
+    return frameworks.load(target.framework).running_on(target.device)

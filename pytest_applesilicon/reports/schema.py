@@ -65,12 +65,25 @@ class TargetField(_Strict, frozen=True):
     asked: bool
 
 
+class PublishedField(_Strict, frozen=True):
+    """See ``records.Published``."""
+
+    value: str
+    unit: str
+    machine: str
+    device: str
+    software: str
+    source: str
+    note: str
+
+
 class MeasurementField(_Strict, frozen=True):
     """See ``records.Measurement``."""
 
     name: str
     value: Number
     unit: str
+    published: list[PublishedField] = []
 
 
 class TimingField(_Strict, frozen=True):
@@ -182,6 +195,14 @@ class PlaceField(_Strict, frozen=True):
     lost: str
 
 
+class SourceField(_Strict, frozen=True):
+    """See ``records.Source``."""
+
+    commit: str
+    tree: str
+    clean: bool
+
+
 class Document(_Strict, frozen=True):
     """The whole file."""
 
@@ -199,3 +220,6 @@ class Document(_Strict, frozen=True):
     places: list[PlaceField] = []
     samples: list[SampleField] = []
     conditions: dict[str, str] = {}
+    source: SourceField | None = None
+    selected: int | None = None
+    deselected: int = 0

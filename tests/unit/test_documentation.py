@@ -47,6 +47,7 @@ def test_every_marker_is_in_the_table():
         "assert_agrees",
         "assert_module_agrees",
         "device_benchmark",
+        "measure",
         "mnist",
     ],
 )

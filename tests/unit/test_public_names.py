@@ -21,6 +21,7 @@ def test_public_names_of_the_package():
         "Host",
         "Measurement",
         "OpOutcome",
+        "Published",
         "Record",
         "Repeats",
         "Report",
@@ -76,6 +77,7 @@ def test_options_and_their_short_spellings():
         "budgets-baseline": "--budgets-baseline",
         "budgets-accept": "--budgets-accept",
         "report": None,
+        "report-html": "--report-html",
     }
 
 
@@ -102,6 +104,7 @@ def test_fixtures():
         "assert_same",
         "device",
         "device_benchmark",
+        "measure",
         "mnist",
     }
 
