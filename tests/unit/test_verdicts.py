@@ -7,6 +7,7 @@ import pytest
 from pytest_applesilicon import budgets, verdicts
 from pytest_applesilicon.records import Health, Host, Measurement, Record, Target, Timing
 from pytest_applesilicon.reports import budgets as lines_of_budgets
+from pytest_applesilicon.reports import waits
 from pytest_applesilicon.verdicts import Change
 
 M1_PRO = Host("macOS", chip="Apple M1 Pro", gpu_cores=16, virtual=False)
@@ -202,3 +203,33 @@ def test_lines_fit_80_columns_and_name_the_worst_first():
     assert shown[7] == "met           max_median_ms 5 ms: 1 [0.95 to 1.05]"
     assert lines_of_budgets.announcement(records) == "2 budgets not enforced (xdist)"
     assert lines_of_budgets.lines([Record("a", "a", "passed")], 80) == []
+
+
+def test_wait_is_told_beside_short_results_only():
+    def timed(mode, median_s, iterations, sync_s=200e-6):
+        measured = Timing("", median_s, 0.0, 0.0, 9, iterations, mode=mode, sync_s=sync_s)
+        return Record(f"t.py::test_{mode}", "", "passed", timing=measured)
+
+    short = waits.lines([timed("latency", 1e-3, 1), timed("throughput", 1e-4, 10)], 80)
+
+    assert (
+        " ".join(short)
+        .replace("   ", " ")
+        .startswith(
+            "t.py::test_latency: latency 1 ms, of which a wait for the idle device takes 200 us"
+        )
+    )
+    assert any("throughput 100 us" in line for line in short)
+    assert max(map(len, short)) <= 80
+    assert waits.lines([timed("latency", 1.0, 1), timed("throughput", 1e-3, 1000)], 80) == []
+    assert waits.lines([timed("latency", 1e-6, 1, sync_s=0.0)], 80) == []
+
+
+def test_table_of_benchmarks_has_the_worst_verdict():
+    met = verdicts.of_median(budget(max_median_ms=5), timing(), M1_PRO)
+    off = verdicts.not_enforced(budget(max_median_ms=5), "max_median_ms", "xdist: not timed")
+    record = Record("a.py::test", "", "passed", verdicts=(met, off))
+
+    assert lines_of_budgets.words([record, Record("b", "b", "passed")]) == {
+        ("a.py::test", ""): "not-enforced"
+    }
