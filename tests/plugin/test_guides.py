@@ -26,6 +26,7 @@ RUNS = {
     "test_agreement.py": ("--device=cpu", {"passed": 2}),
     "test_wrong.py": ("--device=cpu", {"passed": 1}),
     "test_times.py": ("--device=cpu", {"passed": 1}),
+    "test_budget.py": ("--device=cpu --budgets=strict", {"passed": 1}),
 }
 
 #: The same on the simulated device, which is written for Linux.
@@ -112,6 +113,9 @@ def test_every_option_that_is_named_exists(path):
     known |= {name for one in commands for each in one.params for name in each.opts}
     # Of pytest, pip and git.
     known |= {"--pyargs", "--junit-xml", "--index-url"}
+
+    # Of pytest-benchmark.
+    known |= {"--benchmark-only", "--benchmark-disable"}
 
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - known == set()
 

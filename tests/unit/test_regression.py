@@ -99,6 +99,7 @@ def test_reference_that_moves_a_little_is_no_drift():
 
 
 def test_kind_of_the_reference_can_be_chosen():
+    # Arithmetic alone has become slower: what it has in common with calls is nothing.
     now = [(block[0], 2 * block[1], *block[2:]) for block in measured(1e-3)]
 
     assert drift(measured(1e-3), now, "compute") == pytest.approx(math.log(2 / 1.03))
@@ -109,7 +110,7 @@ def test_kind_of_the_reference_can_be_chosen():
 def test_interval_is_wider_for_a_noisier_measurement():
     calm = compare(measured(1e-3), measured(1e-3, seed=1))
     noisy = [
-        (block[0] * (1 + 0.3 * (at % 2)), *block[1:])
+        (block[0] * (1 + 0.05 * at), *block[1:])
         for at, block in enumerate(measured(1e-3, seed=1))
     ]
     change = compare(measured(1e-3), noisy)
