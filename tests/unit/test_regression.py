@@ -110,8 +110,7 @@ def test_kind_of_the_reference_can_be_chosen():
 def test_interval_is_wider_for_a_noisier_measurement():
     calm = compare(measured(1e-3), measured(1e-3, seed=1))
     noisy = [
-        (block[0] * (1 + 0.05 * at), *block[1:])
-        for at, block in enumerate(measured(1e-3, seed=1))
+        (block[0] * (1 + 0.05 * at), *block[1:]) for at, block in enumerate(measured(1e-3, seed=1))
     ]
     change = compare(measured(1e-3), noisy)
 
