@@ -60,7 +60,12 @@ def blocks(rounds: Sequence[Round], iterations: int) -> tuple[Block, ...]:
         rounds: in the order of time.
         iterations: calls in each round.
     """
-    good = [one for one in rounds if one.reference_s and one.seconds > one.waited_s]
+    # A clock that is coarser than the work may leave nothing.
+    good = [
+        one
+        for one in rounds
+        if one.reference_s and min(one.seconds - one.waited_s, *one.reference_s) > 0
+    ]
     calm = [one for one in good if not one.interrupted or one.waited_s]
     # Where waits are not told, a round from which a CPU was taken is left out, while enough stay.
     kept = calm if len(calm) >= max(_BLOCKS, len(good) // 4) else good

@@ -56,6 +56,17 @@ def test_no_block_without_a_reference():
     assert blocks([Round(1.0)] * 30, 1) == ()
 
 
+def test_round_of_which_nothing_is_left_is_left_out():
+    nothing = [
+        Round(1.0, REFERENCE, 1.0),
+        Round(1.0, (1.0, 0.0, 1.0)),
+        Round(1.0, (1.0, -1e-9, 1.0)),
+    ]
+
+    assert blocks(nothing, 1) == ()
+    assert blocks([*nothing, Round(1.0, REFERENCE)], 1) == ((1.0, *REFERENCE),)
+
+
 def test_interrupted_rounds_are_left_out_where_waits_are_not_told():
     rounds = [Round(9.0, REFERENCE, 0.0, interrupted=True), Round(1.0, REFERENCE)] * 20
 
