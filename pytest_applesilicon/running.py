@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import json
 import os
 import shlex
 import sys
@@ -269,10 +268,7 @@ class Run:
         facts = workers.reported(node)
         if "selection" in facts and SELECTION not in self._config.stash:
             self._config.stash[SELECTION] = workers.selection_from_json(facts["selection"])
-        if "samples" in facts:
-            found = (Sample(**one) for one in json.loads(facts["samples"]))
-            name = str(node.gateway.id)
-            self._worker_samples += [dataclasses.replace(one, worker=name) for one in found]
+        self._worker_samples += workers.samples_of(node)
         if "usage_error" in facts:
             self._usage_errors[facts["usage_error"]] = None
 
@@ -291,8 +287,7 @@ class Run:
             self._monitor.stop()
         if workers.is_worker(self._config):
             if self._monitor is not None:
-                taken = [dataclasses.asdict(one) for one in self._monitor.samples]
-                workers.report_back(self._config, samples=json.dumps(taken))
+                workers.report_samples(self._config, self._monitor.samples)
             if SELECTION in self._config.stash:
                 selection = workers.selection_to_json(self._config.stash[SELECTION])
                 workers.report_back(self._config, selection=selection)
@@ -337,9 +332,8 @@ class Run:
             terminalreporter.section("applesilicon")
             for line in lines:
                 terminalreporter.write_line(line)
-        announced = self._budgets.announcement(self._recorder.records)
-        if announced:
-            terminalreporter.write_line(f"\n{announced}", yellow=True)
+        for line in self._budgets.announcement(self._recorder.records):
+            terminalreporter.write_line(line, yellow=True)
         for line in publishing.told(self._settings):
             terminalreporter.write_line(f"\n{line}")
         for line in publishing.to_github(self._config, self._report(), os.environ):
