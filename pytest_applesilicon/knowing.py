@@ -48,7 +48,7 @@ class KnownFailures:
         self._config = config
         self._settings = settings
         self._manifest = manifest
-        self._scope = Scope(config, manifest)
+        self._scope = Scope(config)
         self._torch = version_of("torch")
         self._failed: set[str] = set()
         self._notes: list[dict[str, Any]] = []

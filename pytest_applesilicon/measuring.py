@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import pytest
 from pytest_applesilicon import workers
 from pytest_applesilicon.frameworks import measuring
 from pytest_applesilicon.marks import target_of
+from pytest_applesilicon.regression import blocks
 from pytest_applesilicon.timing import (
     MODES,
     ProcessPeak,
@@ -34,6 +36,12 @@ TIMER = pytest.StashKey[RoundTimer]()
 #: What the fixture measured beside pytest-benchmark's statistics.
 TIMED = pytest.StashKey[Timed]()
 
+#: Measures once more what the fixture measured; returns its ``regression.blocks``.
+AGAIN = pytest.StashKey[Any]()
+
+#: The ``regression.blocks`` of a second measurement, for a baseline.
+MORE_BLOCKS = pytest.StashKey[tuple[tuple[float, ...], ...]]()
+
 _ASKED = pytest.StashKey[dict[str, Any]]()
 
 #: The marker of pytest-benchmark, which is its fixture's name too.
@@ -42,6 +50,11 @@ _BENCHMARK = "benchmark"
 #: A throughput round holds so many waits that one wait is a hundredth of it;
 #: pytest-benchmark's own 10 would leave a tenth of the round to the wait.
 _CALIBRATION_PRECISION = 100
+
+#: Rounds of a second measurement, while the time lasts that pytest-benchmark may take; and those
+#: it makes at least before it ends because that time has passed twice.
+_ROUNDS_AGAIN = 200
+_LEAST_ROUNDS_AGAIN = 5
 
 #: Calls between two events of the device each, beside the rounds that are timed.
 _EVENTS = 5
@@ -82,6 +95,8 @@ class Measuring:
         item.stash[TIMER] = timer
         if TIMED in item.stash:
             del item.stash[TIMED]
+        if MORE_BLOCKS in item.stash:
+            del item.stash[MORE_BLOCKS]
         options = {"calibration_precision": _CALIBRATION_PRECISION, **asked, "timer": timer}
         item.add_marker(pytest.mark.benchmark(**options), append=False)
 
@@ -90,6 +105,8 @@ class Measuring:
         # pytest-benchmark keeps every timer; ours must not keep the arrays of its test.
         if TIMER in item.stash:
             item.stash[TIMER].forget()
+        if AGAIN in item.stash:
+            del item.stash[AGAIN]
 
 
 def missing(config: pytest.Config) -> bool:
@@ -106,6 +123,34 @@ def _clock(config: pytest.Config, asked: dict[str, Any]) -> Callable[[], float]:
 
     named: Callable[[], float] = load_timer(config.getoption("benchmark_timer")).target
     return named
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a round does, as pytest-benchmark was given it."""
+
+    call: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    setup: Callable[[], Any] | None
+    teardown: Callable[..., Any] | None
+
+    def round(self, timer: RoundTimer, iterations: int) -> None:
+        args, kwargs = self.args, self.kwargs
+        made = self.setup() if self.setup is not None else None
+        if made:
+            args, kwargs = made
+        _timed(timer, partial(self.call, *args, **kwargs), iterations)
+        if self.teardown is not None:
+            self.teardown(*args, **kwargs)
+
+
+def _timed(timer: RoundTimer, call: Callable[[], Any], iterations: int) -> None:
+    """A round: the timer at the start and the end, in a frame of its own."""
+    timer()
+    for _ in range(iterations):
+        call()
+    timer()
 
 
 class DeviceBenchmark:
@@ -175,6 +220,7 @@ class DeviceBenchmark:
         first_s = self._timer.rounds[0].seconds / iterations if warmup_rounds else 0.0
         bare = partial(function, *args, **(kwargs or {})) if setup is None else None
         self._end(mode, WarmUp(warmup_rounds * iterations, first_s), bare, peak)
+        self._keep(_Work(call, args, kwargs or {}, setup_and_wait, teardown))
         return result
 
     def _calibrated(
@@ -188,7 +234,30 @@ class DeviceBenchmark:
         warm = warm_up(partial(_then, partial(call, *args, **kwargs), self._wait))
         result = self.benchmark(call, *args, **kwargs)
         self._end(mode, warm, bare, peak)
+        self._keep(_Work(call, args, kwargs, None, None))
         return result
+
+    def _keep(self, work: _Work) -> None:
+        """Leave what can measure once more: as many rounds, or more where they were few."""
+        iterations = int(self.benchmark.stats.iterations)
+        asked_s = float(self._item.stash[_ASKED].get("max_time", self._max_time_s()))
+
+        def again() -> tuple[tuple[float, ...], ...]:
+            began, count = time.perf_counter(), 0
+            # On a busy machine the first call takes long, and pytest-benchmark plans few rounds.
+            while count < len(self.stats.data) or (
+                count < _ROUNDS_AGAIN and time.perf_counter() - began < asked_s
+            ):
+                work.round(self._timer, iterations)
+                count += 1
+                if count >= _LEAST_ROUNDS_AGAIN and time.perf_counter() - began > 2 * asked_s:
+                    break
+            return blocks(self._timer.last(count), iterations)
+
+        self._item.stash[AGAIN] = again
+
+    def _max_time_s(self) -> float:
+        return float(self._item.config.getoption("benchmark_max_time"))
 
     def _begin(self, mode: Mode, function: Callable[..., Any]) -> Callable[..., Any]:
         """The call as it is timed: in latency it waits for the device."""

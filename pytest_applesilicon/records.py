@@ -1,8 +1,8 @@
 """The frozen facts that flow through the project, from a probe or a test to every report.
 
-Standard library only; imports nothing else of the package. A record is plain data: whatever
-is printed or written is made from records, and a record survives a trip through JSON
-(``to_json``/``record_from_json``) unchanged, non-finite numbers included.
+Standard library only; imports nothing else of the package but ``measured``. A record is plain
+data: whatever is printed or written is made from records, and a record survives a trip through
+JSON (``to_json``/``record_from_json``) unchanged, non-finite numbers included.
 """
 
 from __future__ import annotations
@@ -12,6 +12,12 @@ import json
 import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from pytest_applesilicon.measured import Measurement as Measurement
+from pytest_applesilicon.measured import Published as Published
+from pytest_applesilicon.measured import Timing as Timing
+from pytest_applesilicon.measured import Verdict as Verdict
+from pytest_applesilicon.measured import measured_from_fields
 
 HealthState = Literal["ok", "unusable", "miscomputes", "absent"]
 TestOutcome = Literal[
@@ -106,57 +112,6 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Published:
-    """A figure that somebody published of a workload, as it was printed; no budget."""
-
-    value: str
-    """As its author wrote it: a number, or a range such as ``4.6 to 7.6``."""
-    unit: str
-    machine: str
-    device: str
-    software: str = ""
-    source: str = ""
-    note: str = ""
-    """What keeps it from being compared as it stands."""
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One figure a test measured: an accuracy, a loss, a rate."""
-
-    name: str
-    value: float
-    unit: str = ""
-    published: tuple[Published, ...] = ()
-    """What others published of the same workload."""
-
-
-@dataclass(frozen=True)
-class Timing:
-    """How long one workload took, in seconds, over rounds that were really run."""
-
-    group: str
-    median_s: float
-    min_s: float
-    iqr_s: float
-    rounds: int
-    iterations: int
-    """Calls per round; the times are per call."""
-    mode: str = ""
-    """``latency``: the device is waited for after each call; ``throughput``: after each round."""
-    timer: str = ""
-    """The name of the timer; empty where it was not ours."""
-    sync_s: float = 0.0
-    """Waiting for a device that has nothing to do."""
-    first_call_s: float = 0.0
-    """Of the first call, with what is compiled in it; 0 where it was not timed."""
-    device_s: float | None = None
-    """Median of a call by events of the device, where it has them."""
-    device_peak_bytes: int | None = None
-    process_peak_bytes: int | None = None
-
-
-@dataclass(frozen=True)
 class OpOutcome:
     """How an operator did on a device, over the samples of one dtype and direction."""
 
@@ -244,6 +199,8 @@ class Record:
     """The worker it ran in, where each runs every test: an architecture, or a host."""
     repeats: Repeats | None = None
     """Of a failed test under ``--repeat-failed``."""
+    verdicts: tuple[Verdict, ...] = ()
+    """One for each limit of each budget of this test."""
 
 
 @dataclass(frozen=True)
@@ -323,6 +280,8 @@ class RunFacts:
     """Where every test ran in several places: these; each record names its own."""
     samples: tuple[Sample, ...] = ()
     """Of ``--monitor``, in the order of their workers and of time."""
+    conditions: dict[str, str] = field(default_factory=dict)
+    """Power, heat, load and virtual machine, where there were budgets."""
 
     @property
     def simulated(self) -> bool:
@@ -376,23 +335,7 @@ def record_from_json(text: str) -> Record:
 def record_from_fields(fields: dict[str, Any]) -> Record:
     """The record whose fields were written as JSON, with its numbers as floats again."""
     plain = dict(fields)
-    measurements = tuple(
-        Measurement(
-            one["name"],
-            float(one["value"]),
-            one["unit"],
-            tuple(Published(**figure) for figure in one.get("published", ())),
-        )
-        for one in plain.pop("measurements")
-    )
-    timing = plain.pop("timing")
-    if timing is not None:
-        seconds = {
-            name: float(value)
-            for name, value in timing.items()
-            if name.endswith("_s") and value is not None
-        }
-        timing = Timing(**{**timing, **seconds})
+    measured = measured_from_fields(plain)
     operator = plain.pop("operator")
     if operator is not None:
         figures = {name: float(operator[name]) for name in ("worst_ulp", "worst_envelope")}
@@ -402,8 +345,7 @@ def record_from_fields(fields: dict[str, Any]) -> Record:
     faults = tuple(plain.pop("faults", ()))
     return Record(
         **{**plain, "duration_s": float(plain["duration_s"])},
-        measurements=measurements,
-        timing=timing,
+        **measured,
         operator=operator,
         faults=faults,
         activity=Activity(**activity) if activity is not None else None,

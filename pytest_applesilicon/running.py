@@ -16,6 +16,7 @@ from pytest_applesilicon import (
     __version__,
     activity,
     architectures,
+    budgeting,
     fallback,
     frameworks,
     marks,
@@ -73,6 +74,7 @@ class Run:
         self._settings = settings
         self._recorder = recorder.Recorder()
         self._known = KnownFailures.of(config, settings)
+        self._budgets = budgeting.Budgeting(config, settings)
         self._usage_errors: dict[str, None] = {}
         self._header_shown = False
         self._places = places.Places(config)
@@ -94,6 +96,7 @@ class Run:
                 config.pluginmanager.register(found._known)
             config.pluginmanager.register(Linting(config))
             measuring.register(config)
+            config.pluginmanager.register(found._budgets)
             repeating.register(config, found._settings.repeat_failed)
             config.pluginmanager.register(Isolating(config, found._settings))
         assert isinstance(found, cls)  # noqa: S101
@@ -119,6 +122,7 @@ class Run:
         except mnist.MnistError as error:
             raise OptionError(f"--mnist: {error}") from None
         selection = selection_of(self._config)
+        self._budgets.start()
         if not self._listing:
             command = f"{shlex.quote(sys.executable)} -m pytest"
             require_architecture(self._settings.arch, selection.host, command)
@@ -173,6 +177,7 @@ class Run:
         parametrize(metafunc)
 
     def apply_markers(self, items: list[pytest.Item]) -> None:
+        self._budgets.match(items)
         try:
             marks.apply_all(items, selection_of(self._config))
         except OptionError as error:
@@ -289,9 +294,10 @@ class Run:
             if workers.place_of(self._config):
                 workers.report_back(self._config, place=places.to_json(self._config))
             return
+        over = self._budgets.finish(self._recorder)
         if self._usage_errors:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
-        elif self._vacuous() and session.exitstatus == pytest.ExitCode.OK:
+        elif (over or self._vacuous()) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self._settings.report is not None and not self._listing:
             facts = dataclasses.replace(self._facts(), exit_status=int(session.exitstatus))
@@ -326,6 +332,9 @@ class Run:
             terminalreporter.section("applesilicon")
             for line in lines:
                 terminalreporter.write_line(line)
+        announced = self._budgets.announcement(self._recorder.records)
+        if announced:
+            terminalreporter.write_line(f"\n{announced}", yellow=True)
         if self._settings.report is not None:
             terminalreporter.write_line(f"\nreport: {self._settings.report}")
         for line in self._never_ran_lines() if exitstatus in _FINISHED else ():
@@ -373,6 +382,7 @@ class Run:
             notes=(*selection.notes, f"mnist: {found.describe()}", *self._vision(names)),
             places=self._places.all,
             samples=(self._monitor.samples if self._monitor else tuple(self._worker_samples)),
+            conditions=self._budgets.conditions(self._recorder.records),
         )
 
     @staticmethod

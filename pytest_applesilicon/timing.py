@@ -34,6 +34,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pytest_applesilicon.contention import Contention
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
@@ -55,8 +57,12 @@ class Round:
     """One round that was timed, in seconds."""
 
     seconds: float
-    reference_s: float | None
-    """Of the reference workload right before it; ``None`` where none was run."""
+    reference_s: tuple[float, ...] = ()
+    """Of the reference workloads right before it; empty where none were run."""
+    waited_s: float = 0.0
+    """How long this thread waited for a CPU in it; known on Linux, beside a reference."""
+    interrupted: bool = False
+    """Whether the system took a CPU away from this process in it; known beside a reference."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +117,10 @@ class RoundTimer:
         spec: str,
         synchronize: Callable[[], object] | None,
         clock: Callable[[], float] = time.perf_counter,
+        contention: Contention | None = None,
     ) -> None:
         self.mode: Mode = "throughput"
-        self.before_round: Callable[[], float] | None = None
+        self.before_round: Callable[[], tuple[float, ...]] | None = None
         self.rounds: list[Round] = []
         self._named = (framework, spec)
         self._synchronize = synchronize or nothing
@@ -121,7 +128,10 @@ class RoundTimer:
         self._frame: FrameType | None = None
         self._ended = False
         self._began = 0.0
-        self._reference_s: float | None = None
+        self._reference_s: tuple[float, ...] = ()
+        self._contention = contention or Contention()
+        self._switches = 0
+        self._waited_s = 0.0
 
     @property
     def __name__(self) -> str:  # noqa: A003, RUF100 - pytest-benchmark prints it
@@ -140,13 +150,22 @@ class RoundTimer:
             return self._start(caller)
         if not self._ended:
             self._ended = True
-            self.rounds.append(Round(now - self._began, self._reference_s))
+            self.rounds.append(self._round(now - self._began))
         return now
+
+    def _round(self, seconds: float) -> Round:
+        if self.before_round is None:
+            return Round(seconds)
+        waited_s = self._contention.waited_s() - self._waited_s
+        interrupted = self._contention.switches() != self._switches
+        return Round(seconds, self._reference_s, waited_s, interrupted)
 
     def _start(self, caller: FrameType | None) -> float:
         self._frame, self._ended = caller, False
         if self.before_round is not None:
             self._reference_s = self.before_round()
+            self._switches = self._contention.switches()
+            self._waited_s = self._contention.waited_s()
         self._synchronize()
         self._began = self._clock()
         return self._began
@@ -165,6 +184,7 @@ class RoundTimer:
     def forget(self) -> None:
         """Let go of what belongs to the test."""
         self._frame, self.before_round = None, None
+        self._contention.close()
         self.rounds = []
 
     def last(self, count: int) -> tuple[Round, ...]:

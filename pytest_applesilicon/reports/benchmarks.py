@@ -10,11 +10,12 @@ import textwrap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pytest_applesilicon.reports.budgets import STATES
 from pytest_applesilicon.reports.columns import GAP, columns, shorten
 from pytest_applesilicon.reports.figures import figure, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from pytest_applesilicon.records import Measurement, Published, Record
 
@@ -48,16 +49,8 @@ def headline(record: Record) -> Measurement | None:
     return record.measurements[0] if record.timing and record.measurements else None
 
 
-def lines(
-    records: Sequence[Record], width: int, verdicts: Mapping[tuple[str, str], str] | None = None
-) -> list[str]:
-    """The table in at most ``width`` characters; ``[]`` where nothing was timed.
-
-    Args:
-        records: of a run, in the order of its tests.
-        width: of the terminal.
-        verdicts: words for the last column, by test id and place.
-    """
+def lines(records: Sequence[Record], width: int) -> list[str]:
+    """The table in at most ``width`` characters; ``[]`` where nothing was timed."""
     timed = [record for record in records if record.timing is not None]
     if not timed:
         return []
@@ -69,9 +62,9 @@ def lines(
         row = rows.setdefault(workload_id(record), _Row(_name(record)))
         row.places[_place(record, several=several)] = record
     lines: list[str] = []
-    for group in _groups(list(rows.values()), places, base, width, verdicts):
+    for group in _groups(list(rows.values()), places, base, width):
         lines += [""] * bool(lines)
-        lines += _table(list(rows.values()), group, base, width, verdicts)
+        lines += _table(list(rows.values()), group, base, width)
     return lines + _sources(list(rows.values()), width)
 
 
@@ -128,37 +121,28 @@ def _ratio(row: _Row, place: str, base: str) -> str:
     return f"{theirs.timing.median_s / ours.timing.median_s:.2f}x"
 
 
-def _column(
-    rows: Sequence[_Row],
-    place: str,
-    base: str,
-    verdicts: Mapping[tuple[str, str], str] | None,
-) -> list[list[str]]:
+def _column(rows: Sequence[_Row], place: str, base: str) -> list[list[str]]:
     """The columns of a place: its figures, their ratio to the base, and the verdicts."""
     found = [[place, *(_cell(row.places.get(place)) for row in rows)]]
     if place not in (base, "host") and base != "host":
         found.append([f"vs {base}", *(_ratio(row, place, base) for row in rows)])
-    records = [row.places.get(place) for row in rows]
-    words = [
-        (verdicts or {}).get((one.test_id, one.place), "") if one is not None else ""
-        for one in records
-    ]
+    words = [verdict(row.places.get(place)) for row in rows]
     if any(words):
         found.append(["verdict", *words])
     return found
 
 
-def _groups(
-    rows: Sequence[_Row],
-    places: Sequence[str],
-    base: str,
-    width: int,
-    verdicts: Mapping[tuple[str, str], str] | None,
-) -> list[list[str]]:
+def verdict(record: Record | None) -> str:
+    """The worst of what the budgets of a test say; empty where it has none."""
+    states = {one.state for one in record.verdicts} if record is not None else set()
+    return next((state for state in STATES if state in states), "")
+
+
+def _groups(rows: Sequence[_Row], places: Sequence[str], base: str, width: int) -> list[list[str]]:
     """The places that fit beside each other."""
     groups: list[list[str]] = [[]]
     for place in places:
-        sizes = [_size(_column(rows, one, base, verdicts)) for one in [*groups[-1], place]]
+        sizes = [_size(_column(rows, one, base)) for one in [*groups[-1], place]]
         if groups[-1] and sum(sizes) > width - _LEAST_NAME:
             groups.append([])
         groups[-1].append(place)
@@ -169,15 +153,9 @@ def _size(found: Sequence[Sequence[str]]) -> int:
     return sum(max(map(len, column)) + len(GAP) for column in found)
 
 
-def _table(
-    rows: Sequence[_Row],
-    places: Sequence[str],
-    base: str,
-    width: int,
-    verdicts: Mapping[tuple[str, str], str] | None,
-) -> list[str]:
+def _table(rows: Sequence[_Row], places: Sequence[str], base: str, width: int) -> list[str]:
     shown = [row for row in rows if any(place in row.places for place in places)]
-    found = [one for place in places for one in _column(shown, place, base, verdicts)]
+    found = [one for place in places for one in _column(shown, place, base)]
     room = max(width - _size(found), _LEAST_NAME)
     names = ["benchmark", *(shorten(row.name, room) for row in shown)]
     table = columns(list(zip(names, *found, strict=True)), left=1)

@@ -105,6 +105,7 @@ def _parse(path: Path, document: dict[str, Any]) -> Report:
             for one in plain["places"]
         ),
         samples=tuple(Sample(**one) for one in plain["samples"]),
+        conditions=plain["conditions"],
     )
     return Report(facts, tuple(record_from_fields(record) for record in plain["records"]))
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec  # noqa: TID253 - this module is imported inside a function
 
+from pytest_applesilicon.measured import VerdictState  # noqa: TC001 - read by msgspec
 from pytest_applesilicon.records import HealthState, Outcome, TestOutcome  # noqa: TC001 - read by msgspec
 
 #: A number, or the name of one that JSON does not have.
@@ -101,6 +102,23 @@ class TimingField(_Strict, frozen=True):
     device_s: Number | None = None
     device_peak_bytes: int | None = None
     process_peak_bytes: int | None = None
+    low_s: Number | None = None
+    high_s: Number | None = None
+    blocks: list[list[Number]] = []
+
+
+class VerdictField(_Strict, frozen=True):
+    """See ``measured.Verdict``."""
+
+    limit_name: str
+    state: VerdictState
+    where: str
+    limit: Number | None
+    value: Number | None
+    low: Number | None
+    high: Number | None
+    unit: str
+    reason: str
 
 
 class OpOutcomeField(_Strict, frozen=True):
@@ -153,6 +171,7 @@ class RecordField(_Strict, frozen=True):
     activity: ActivityField | None = None
     place: str = ""
     repeats: RepeatsField | None = None
+    verdicts: list[VerdictField] = []
 
 
 class SampleField(_Strict, frozen=True):
@@ -192,3 +211,4 @@ class Document(_Strict, frozen=True):
     records: list[RecordField]
     places: list[PlaceField] = []
     samples: list[SampleField] = []
+    conditions: dict[str, str] = {}

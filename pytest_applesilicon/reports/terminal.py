@@ -12,6 +12,7 @@ from pytest_applesilicon.records import RAN, SIMULATED_NOTICE
 from pytest_applesilicon.reports import (
     activity,
     benchmarks,
+    budgets,
     coverage,
     ratios,
     regressions,
@@ -76,6 +77,7 @@ def summary(report: Report, width: int) -> list[str]:
         benchmarks.lines(report.records, width),
         _measurement_table(records, width),
         _repeated(records, width),
+        budgets.lines(records, width),
         ratios.lines(report.records, width),
         _places(report, width),
         samples.lines(report.facts.samples, width),

@@ -72,12 +72,17 @@ def test_options_and_their_short_spellings():
         "known-failures-record": "--known-failures-record",
         "strict-known-failures": "--strict-known-failures",
         "repeat-failed": "--repeat-failed",
+        "budgets": "--budgets",
+        "budgets-file": "--budgets-file",
+        "budgets-baseline": "--budgets-baseline",
+        "budgets-accept": "--budgets-accept",
         "report": None,
     }
 
 
 def test_markers():
     assert set(option_table.MARKER_NAMES) == {
+        "budget",
         "frameworks",
         "max_host_syncs",
         "isolated",

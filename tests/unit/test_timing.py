@@ -101,20 +101,20 @@ def test_reference_runs_before_every_round_and_is_in_none():
     def reference():
         device.start(100.0)
         device.synchronize()
-        return float(next(references))
+        return (float(next(references)),)
 
     timer.before_round = reference
 
     seconds = [run_round(timer, lambda: device.start(0.5), iterations=2) for _ in range(3)]
 
     assert seconds == [1.0, 1.0, 1.0]
-    assert [one.reference_s for one in timer.last(2)] == [2.0, 3.0]
+    assert [one.reference_s for one in timer.last(2)] == [(2.0,), (3.0,)]
 
 
 def test_looking_for_the_precision_is_one_round_with_one_reference():
     device = Device(sync_s=1e-6)
     timer = RoundTimer("torch", "mps", device.synchronize, device.clock)
-    timer.before_round = lambda: 1.0
+    timer.before_round = lambda: (1.0,)
 
     precision = timer()
     for _ in range(101):
