@@ -39,9 +39,14 @@ class _Row:
     places: dict[str, Record] = field(default_factory=dict)
 
     @property
-    def published(self) -> tuple[Published, ...]:
-        found = (one for record in self.places.values() for one in record.measurements[:1])
-        return tuple(dict.fromkeys(one for each in found for one in each.published))
+    def published(self) -> dict[str, tuple[Published, ...]]:
+        """What others published, by the name of our figure: that of the cell, and any other."""
+        found: dict[str, dict[Published, None]] = {}
+        for record in self.places.values():
+            for one in record.measurements:
+                if one.published:
+                    found.setdefault(one.name, {}).update(dict.fromkeys(one.published))
+        return {name: tuple(figures) for name, figures in found.items()}
 
 
 def headline(record: Record) -> Measurement | None:
@@ -101,11 +106,13 @@ def _cell(record: Record | None) -> str:
     if record is None or record.timing is None:
         return "-"
     found = headline(record)
-    if found is None:
-        return seconds(record.timing.median_s)
-    if found.unit in _TIMES:
-        return seconds(found.value * _TIMES[found.unit])
-    return figure(found.value, found.unit)
+    return seconds(record.timing.median_s) if found is None else _shown(found)
+
+
+def _shown(one: Measurement) -> str:
+    if one.unit in _TIMES:
+        return seconds(one.value * _TIMES[one.unit])
+    return figure(one.value, one.unit)
 
 
 def _ratio(row: _Row, place: str, base: str) -> str:
@@ -166,25 +173,40 @@ def _table(rows: Sequence[_Row], places: Sequence[str], base: str, width: int) -
 
 
 def _published(row: _Row, places: Sequence[str], width: int) -> list[str]:
-    """The figures of others below a row, and our time where theirs are times and ours is none."""
-    if not row.published:
-        return []
-    said = _AND.join(describe(one) for one in row.published)
+    """The figures of others below a row, with ours where the cell does not show its like."""
     ours = [row.places[place] for place in places if place in row.places]
-    times = {one.unit for one in row.published} <= set(_TIMES)
-    found = [headline(one) for one in ours]
-    if times and any(one is not None and one.unit not in _TIMES for one in found):
-        here = ", ".join(seconds(one.timing.median_s) for one in ours if one.timing)
-        said += f" (here {here})"
-    notes = dict.fromkeys(one.note for one in row.published if one.note)
-    said += "".join(f" ({note})" for note in notes)
-    return textwrap.wrap(
-        f"published: {said}",
-        max(width, _LEAST_NAME),
-        initial_indent="  ",
-        subsequent_indent="    ",
-        break_on_hyphens=False,
-    )
+    lines: list[str] = []
+    for name, published in row.published.items():
+        of = "" if name == row.name else f" of {name}"
+        said = _AND.join(describe(one) for one in published)
+        here = _here(ours, name, published)
+        said += f" (here {here})" if here else ""
+        notes = dict.fromkeys(one.note for one in published if one.note)
+        said += "".join(f" ({note})" for note in notes)
+        lines += textwrap.wrap(
+            f"published{of}: {said}",
+            max(width, _LEAST_NAME),
+            initial_indent="  ",
+            subsequent_indent="    ",
+            break_on_hyphens=False,
+        )
+    return lines
+
+
+def _here(ours: Sequence[Record], name: str, published: Sequence[Published]) -> str:
+    """Our figures of this name, or our times where a rate stands in the cell and theirs are times.
+
+    Empty where the cell says it already.
+    """
+    heads = [one for one in map(headline, ours) if one is not None]
+    if all(one.name != name for one in heads):
+        found = [one for record in ours for one in record.measurements if one.name == name]
+        return ", ".join(_shown(one) for one in found)
+    if any(one.unit in _TIMES for one in published) and any(
+        one.unit not in _TIMES for one in heads
+    ):
+        return ", ".join(seconds(one.timing.median_s) for one in ours if one.timing)
+    return ""
 
 
 def describe(one: Published) -> str:
@@ -195,7 +217,8 @@ def describe(one: Published) -> str:
 
 
 def _sources(rows: Sequence[_Row], width: int) -> list[str]:
-    found = dict.fromkeys(one.source for row in rows for one in row.published if one.source)
+    figures = [one for row in rows for each in row.published.values() for one in each]
+    found = dict.fromkeys(one.source for one in figures if one.source)
     if not found:
         return []
     return textwrap.wrap(

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.frameworks("torch")
 
 BLOCKS = 8
 WIDTH = {"quick": 256, "full": 1024}
-BATCH = {"quick": 256, "full": 4096}
+BATCH = {"quick": 256, "full": 1024}
 
 #: With checkpoints the input of each block is kept, and no more: of the five tensors of WIDTH
 #: that a block keeps otherwise, one. Half leaves room for what an allocator rounds.
