@@ -115,6 +115,8 @@ def trials_of(number: int, work: str, ours: Any, before: Any, now: Any) -> list[
     trials = []
     for record in ours["records"]:
         (verdict,) = record["verdicts"]
+        if verdict["state"] == "not-enforced":
+            raise SystemExit(f"{record['test_id']}: not enforced: {verdict['reason']}")
         name = record["test_id"].rpartition("::")[2]
         change = new[name]["median"] / old[name]["median"] - 1
         trials.append(

@@ -130,7 +130,8 @@ class KnownFailures:
         elif entry.expects(failure.outcome, failure.raises):
             self._note(report, "expected", entry, told)
             report.outcome = "skipped"
-            report.wasxfail = f"known failure: {entry.reason}"
+            known = ", ".join(filter(None, (entry.issue, f"since {entry.date}")))
+            report.wasxfail = f"known failure: {entry.reason} ({known})"
         else:
             self._note(report, "changed", entry, told)
             report.sections.append(("known failure", self._changed(entry, failure)))

@@ -280,6 +280,13 @@ OPTIONS: tuple[Option, ...] = (
         short="--budgets-accept",
     ),
     Option("report", "", "PATH", "Write the JSON report here"),
+    Option(
+        "report-html",
+        "",
+        "PATH",
+        "Write the report as one HTML page here; needs jinja2",
+        short="--report-html",
+    ),
 )
 
 

@@ -48,6 +48,7 @@ class Settings:
     seed: int
     mnist: str | None
     report: Path | None
+    report_html: Path | None
     ops: str
     """A regular expression; empty for all operators."""
     dtypes: tuple[str, ...]
@@ -159,9 +160,16 @@ def parse_settings(
     for option in OPTIONS:
         if option.choices and values[option.name] not in option.choices:
             raise refused(origins[option.name], values[option.name], option.choices)
-    mnist, report, known, budgets_file, budgets_baseline = (
+    mnist, report, report_html, known, budgets_file, budgets_baseline = (
         parse_path(values[name], origins[name], folder)
-        for name in ("mnist", "report", "known-failures", "budgets-file", "budgets-baseline")
+        for name in (
+            "mnist",
+            "report",
+            "report-html",
+            "known-failures",
+            "budgets-file",
+            "budgets-baseline",
+        )
     )
     return Settings(
         devices=parse_devices(values["device"], origins["device"]),
@@ -173,6 +181,7 @@ def parse_settings(
         seed=parse_seed(values["seed"], origins["seed"]),
         mnist=str(mnist) if mnist else None,
         report=report,
+        report_html=report_html,
         ops=parse_expression(values["ops"], origins["ops"]),
         dtypes=parse_names(values["dtypes"], origins["dtypes"], DTYPES) or DTYPES,
         samples=parse_samples(values["samples"], origins["samples"], values["size"]),

@@ -262,6 +262,17 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Source:
+    """The checkout that the tests of a run came from, when it started."""
+
+    commit: str
+    tree: str
+    """Of git: what the commit holds, whoever committed it when."""
+    clean: bool
+    """No file differed from the commit, and none was there that git does not ignore."""
+
+
+@dataclass(frozen=True)
 class RunFacts:
     """What is true of a whole run."""
 
@@ -282,6 +293,12 @@ class RunFacts:
     """Of ``--monitor``, in the order of their workers and of time."""
     conditions: dict[str, str] = field(default_factory=dict)
     """Power, heat, load and virtual machine, where there were budgets."""
+    source: Source | None = None
+    """``None`` where there is no checkout, and where no report was asked for."""
+    selected: int | None = None
+    """Tests that were to run; ``None`` where it is not known."""
+    deselected: int = 0
+    """Tests that were collected and taken out again: by -k, -m, --deselect."""
 
     @property
     def simulated(self) -> bool:

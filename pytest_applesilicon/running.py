@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import json
+import os
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any
@@ -17,19 +17,20 @@ from pytest_applesilicon import (
     activity,
     architectures,
     budgeting,
+    counting,
     fallback,
     frameworks,
     marks,
     measuring,
     monitor,
     places,
+    publishing,
     recorder,
     repeating,
     workers,
 )
 from pytest_applesilicon import host as hosts
 from pytest_applesilicon.data import mnist
-from pytest_applesilicon.files import check_writable
 from pytest_applesilicon.frameworks import vision
 from pytest_applesilicon.isolating import Isolating
 from pytest_applesilicon.knowing import KnownFailures
@@ -37,7 +38,7 @@ from pytest_applesilicon.linting import Linting
 from pytest_applesilicon.option_values import OptionError
 from pytest_applesilicon.options import SETTINGS
 from pytest_applesilicon.records import Report, RunFacts, Sample
-from pytest_applesilicon.reports import document, terminal
+from pytest_applesilicon.reports import github, terminal
 from pytest_applesilicon.selection import (
     SELECTION,
     parametrize,
@@ -78,6 +79,7 @@ class Run:
         self._usage_errors: dict[str, None] = {}
         self._header_shown = False
         self._places = places.Places(config)
+        self._counted = counting.Counted()
         self._wrong_worker = ""
         self._monitor: monitor.Monitor | None = None
         self._worker_samples: list[Sample] = []
@@ -97,6 +99,7 @@ class Run:
             config.pluginmanager.register(Linting(config))
             measuring.register(config)
             config.pluginmanager.register(found._budgets)
+            config.pluginmanager.register(found._counted)
             repeating.register(config, found._settings.repeat_failed)
             config.pluginmanager.register(Isolating(config, found._settings))
         assert isinstance(found, cls)  # noqa: S101
@@ -113,10 +116,8 @@ class Run:
             self._start_monitor()
         if workers.is_worker(self._config) or not self._settings.active:
             return
-        if self._settings.report is not None:
-            problem = check_writable(self._settings.report)
-            if problem:
-                raise OptionError(f"--applesilicon-report: {problem}")
+        publishing.check(self._settings)
+        self._counted.look_at_source(self._config, self._settings)
         try:
             mnist.find(self._settings.mnist)
         except mnist.MnistError as error:
@@ -209,14 +210,16 @@ class Run:
         with faults.activate(*self._settings.faults):
             return (yield)
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
+        with _running_on_device(item):
+            yield
         if marks.ours(item):
             marks.skip_on_own_device(item, selection_of(self._config))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
-        with activity.watched(item):
+        with activity.watched(item), _running_on_device(item):
             if item.get_closest_marker("no_fallback") is None:
                 yield
             else:
@@ -249,6 +252,7 @@ class Run:
         record = recorder.take(report)
         if record is not None:
             self._recorder.add(self._places.place(record, report))
+            report.user_properties += github.properties(record)
 
     # pytest-xdist
 
@@ -264,10 +268,7 @@ class Run:
         facts = workers.reported(node)
         if "selection" in facts and SELECTION not in self._config.stash:
             self._config.stash[SELECTION] = workers.selection_from_json(facts["selection"])
-        if "samples" in facts:
-            found = (Sample(**one) for one in json.loads(facts["samples"]))
-            name = str(node.gateway.id)
-            self._worker_samples += [dataclasses.replace(one, worker=name) for one in found]
+        self._worker_samples += workers.samples_of(node)
         if "usage_error" in facts:
             self._usage_errors[facts["usage_error"]] = None
 
@@ -286,8 +287,7 @@ class Run:
             self._monitor.stop()
         if workers.is_worker(self._config):
             if self._monitor is not None:
-                taken = [dataclasses.asdict(one) for one in self._monitor.samples]
-                workers.report_back(self._config, samples=json.dumps(taken))
+                workers.report_samples(self._config, self._monitor.samples)
             if SELECTION in self._config.stash:
                 selection = workers.selection_to_json(self._config.stash[SELECTION])
                 workers.report_back(self._config, selection=selection)
@@ -299,9 +299,9 @@ class Run:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         elif (over or self._vacuous()) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if self._settings.report is not None and not self._listing:
+        if publishing.told(self._settings) and not self._listing:
             facts = dataclasses.replace(self._facts(), exit_status=int(session.exitstatus))
-            document.write(Report(facts, self._recorder.records), self._settings.report)
+            publishing.write(Report(facts, self._recorder.records), self._settings)
 
     def pytest_report_header(self) -> list[str]:
         self._header_shown = True
@@ -332,11 +332,12 @@ class Run:
             terminalreporter.section("applesilicon")
             for line in lines:
                 terminalreporter.write_line(line)
-        announced = self._budgets.announcement(self._recorder.records)
-        if announced:
-            terminalreporter.write_line(f"\n{announced}", yellow=True)
-        if self._settings.report is not None:
-            terminalreporter.write_line(f"\nreport: {self._settings.report}")
+        for line in self._budgets.announcement(self._recorder.records):
+            terminalreporter.write_line(line, yellow=True)
+        for line in publishing.told(self._settings):
+            terminalreporter.write_line(f"\n{line}")
+        for line in publishing.to_github(self._config, self._report(), os.environ):
+            terminalreporter.write_line(line)
         for line in self._never_ran_lines() if exitstatus in _FINISHED else ():
             terminalreporter.write_line(line, red=True)
 
@@ -383,6 +384,7 @@ class Run:
             places=self._places.all,
             samples=(self._monitor.samples if self._monitor else tuple(self._worker_samples)),
             conditions=self._budgets.conditions(self._recorder.records),
+            **self._counted.facts(),
         )
 
     @staticmethod
@@ -393,3 +395,11 @@ class Run:
 
     def _width(self) -> int:
         return int(self._config.get_terminal_writer().fullwidth)
+
+
+def _running_on_device(item: pytest.Item) -> contextlib.AbstractContextManager[Any]:
+    """What runs inside computes on the device of the test."""
+    target = marks.target_of(item)
+    if target is None or not usable(target.health):
+        return contextlib.nullcontext()
+    return frameworks.load(target.framework).running_on(target.device)

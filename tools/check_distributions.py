@@ -27,7 +27,11 @@ NEEDED = (
     "pytest_applesilicon/data/MNIST-LICENSE.txt",
     "pytest_applesilicon/data/chips.tsv",
     "pytest_applesilicon/data/published.tsv",
-    "pytest_applesilicon/doctor/tables/tensorflow_metal.tsv",
+    "pytest_applesilicon/doctor/tables/torch_macos.tsv",
+    "pytest_applesilicon/frameworks/tables/tensorflow_failures.tsv",
+    "pytest_applesilicon/reports/report.schema.json",
+    "pytest_applesilicon/reports/page/page.html.j2",
+    "pytest_applesilicon/reports/page/page.js",
     "pytest_applesilicon/suites/__init__.py",
     "pytest_applesilicon/suites/training/predict.py",
 )

@@ -6,7 +6,7 @@ budget. None was measured by this project.
 
 from __future__ import annotations
 
-from pytest_applesilicon.data import tables
+from pytest_applesilicon import tables
 from pytest_applesilicon.records import Published
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pytest_applesilicon.data import tables
+from pytest_applesilicon import tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

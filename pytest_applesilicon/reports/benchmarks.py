@@ -10,12 +10,11 @@ import textwrap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pytest_applesilicon.reports.budgets import STATES
 from pytest_applesilicon.reports.columns import GAP, columns, shorten
 from pytest_applesilicon.reports.figures import figure, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pytest_applesilicon.records import Measurement, Published, Record
 
@@ -33,10 +32,11 @@ _NOT_OURS = "(as their authors printed them; none was measured by this project)"
 
 @dataclass
 class _Row:
-    """One workload: its name, and its records by device."""
+    """One workload: its name, and its records and verdicts by device."""
 
     name: str
     places: dict[str, Record] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict)
 
     @property
     def published(self) -> dict[str, tuple[Published, ...]]:
@@ -54,8 +54,16 @@ def headline(record: Record) -> Measurement | None:
     return record.measurements[0] if record.timing and record.measurements else None
 
 
-def lines(records: Sequence[Record], width: int) -> list[str]:
-    """The table in at most ``width`` characters; ``[]`` where nothing was timed."""
+def lines(
+    records: Sequence[Record], width: int, verdicts: Mapping[tuple[str, str], str] | None = None
+) -> list[str]:
+    """The table in at most ``width`` characters; ``[]`` where nothing was timed.
+
+    Args:
+        records: of a run, in the order of its tests.
+        width: of the terminal.
+        verdicts: words for the last column, by test id and place: ``budgets.words``.
+    """
     timed = [record for record in records if record.timing is not None]
     if not timed:
         return []
@@ -65,7 +73,9 @@ def lines(records: Sequence[Record], width: int) -> list[str]:
     rows: dict[str, _Row] = {}
     for record in timed:
         row = rows.setdefault(workload_id(record), _Row(_name(record)))
-        row.places[_place(record, several=several)] = record
+        place = _place(record, several=several)
+        row.places[place] = record
+        row.words[place] = (verdicts or {}).get((record.test_id, record.place), "")
     lines: list[str] = []
     for group in _groups(list(rows.values()), places, base, width):
         lines += [""] * bool(lines)
@@ -133,16 +143,10 @@ def _column(rows: Sequence[_Row], place: str, base: str) -> list[list[str]]:
     found = [[place, *(_cell(row.places.get(place)) for row in rows)]]
     if place not in (base, "host") and base != "host":
         found.append([f"vs {base}", *(_ratio(row, place, base) for row in rows)])
-    words = [verdict(row.places.get(place)) for row in rows]
+    words = [row.words.get(place, "") for row in rows]
     if any(words):
         found.append(["verdict", *words])
     return found
-
-
-def verdict(record: Record | None) -> str:
-    """The worst of what the budgets of a test say; empty where it has none."""
-    states = {one.state for one in record.verdicts} if record is not None else set()
-    return next((state for state in STATES if state in states), "")
 
 
 def _groups(rows: Sequence[_Row], places: Sequence[str], base: str, width: int) -> list[list[str]]:

@@ -195,6 +195,14 @@ class PlaceField(_Strict, frozen=True):
     lost: str
 
 
+class SourceField(_Strict, frozen=True):
+    """See ``records.Source``."""
+
+    commit: str
+    tree: str
+    clean: bool
+
+
 class Document(_Strict, frozen=True):
     """The whole file."""
 
@@ -212,3 +220,6 @@ class Document(_Strict, frozen=True):
     places: list[PlaceField] = []
     samples: list[SampleField] = []
     conditions: dict[str, str] = {}
+    source: SourceField | None = None
+    selected: int | None = None
+    deselected: int = 0

@@ -17,6 +17,7 @@ from pytest_applesilicon.reports import (
     ratios,
     regressions,
     samples,
+    waits,
 )
 from pytest_applesilicon.reports.columns import GAP, columns, shorten
 from pytest_applesilicon.reports.figures import figure
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
     from pytest_applesilicon.records import Record, Report, RunFacts, Target
 
-_OUTCOMES = ("passed", "failed", "error", "crashed", "hung", "xfailed", "xpassed", "skipped")
+#: Of a test, in the order of the columns.
+OUTCOMES = ("passed", "failed", "error", "crashed", "hung", "xfailed", "xpassed", "skipped")
 
 #: In characters: no terminal is narrower, and no name is cut to less.
 _LEAST_WIDTH = 20
@@ -74,7 +76,8 @@ def summary(report: Report, width: int) -> list[str]:
         coverage.lines(records, width),
         regressions.lines(records, width),
         activity.lines(records, width),
-        benchmarks.lines(report.records, width),
+        benchmarks.lines(report.records, width, budgets.words(report.records)),
+        waits.lines(report.records, width),
         _measurement_table(records, width),
         _repeated(records, width),
         budgets.lines(records, width),
@@ -120,7 +123,7 @@ def _outcome_table(records: Sequence[Record], width: int) -> list[str]:
         place: Counter(one.outcome for one in records if (one.framework, one.device) == place)
         for place in places
     }
-    shown = [name for name in _OUTCOMES if any(count[name] for count in counts.values())]
+    shown = [name for name in OUTCOMES if any(count[name] for count in counts.values())]
     rows = [["device", "framework", "tests", *shown]]
     for (framework, device), count in counts.items():
         figures = [str(count[name]) for name in shown]

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from pytest_applesilicon.records import Measurement, Published, Record, Timing, Verdict
+from pytest_applesilicon.records import Measurement, Published, Record, Timing
 from pytest_applesilicon.reports import benchmarks
 
 
@@ -98,17 +98,13 @@ def test_frameworks_have_columns_of_their_own():
 
 def test_verdicts_stand_in_the_last_column():
     records = [_record("test_a[cpu]", "cpu", 1.0), _record("test_b[cpu]", "cpu", 2.0)]
-    met, exceeded = (Verdict("max_median_ms", state, "here") for state in ("met", "exceeded"))
-    records[0] = dataclasses.replace(records[0], verdicts=(met,))
+    verdicts = {(records[0].test_id, ""): "met"}
 
-    assert benchmarks.lines(records, 80) == [
+    assert benchmarks.lines(records, 80, verdicts) == [
         "benchmark  cpu  verdict",
         "a          1 s      met",
         "b          2 s",
     ]
-    assert benchmarks.verdict(dataclasses.replace(records[0], verdicts=(met, exceeded))) == (
-        "exceeded"
-    )
 
 
 def test_what_was_published_stands_below_its_row_with_its_source():
@@ -178,10 +174,9 @@ def test_no_line_exceeds_the_width(width: int):
         _record(f"test_a[{device}]", device, 1.0, Measurement(long, 12.34, "images/s", (M1,) * 3))
         for device in ("cpu", "mps", "mps-sim", "cuda:1")
     ]
-    said = (Verdict("max_median_ms", "inconclusive", "here"),)
-    records = [dataclasses.replace(record, verdicts=said) for record in records]
+    verdicts = {(record.test_id, ""): "inconclusive" for record in records}
 
-    lines = benchmarks.lines(records, width)
+    lines = benchmarks.lines(records, width, verdicts)
 
     assert [line for line in lines if len(line) > width] == []
     assert sum("cuda:1" in line for line in lines) == 1

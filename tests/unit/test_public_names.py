@@ -77,6 +77,7 @@ def test_options_and_their_short_spellings():
         "budgets-baseline": "--budgets-baseline",
         "budgets-accept": "--budgets-accept",
         "report": None,
+        "report-html": "--report-html",
     }
 
 
