@@ -12,7 +12,7 @@ from pytest_applesilicon.data import chips
 if TYPE_CHECKING:
     from .bench import DeviceBench
 
-pytestmark = pytest.mark.frameworks("torch", "mlx", "jax", "numpy")
+pytestmark = pytest.mark.frameworks("torch", "tensorflow", "mlx", "jax", "numpy")
 
 SIZES = {"quick": (256, 512, 1024, 2048), "full": (256, 512, 1024, 2048, 4096, 8192)}
 
