@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_applesilicon import __version__, cli_catalog
 from pytest_applesilicon import host as hosts
-from pytest_applesilicon.reports import document, terminal
+from pytest_applesilicon.reports import audit, document, terminal
 
 if TYPE_CHECKING:
     from pytest_applesilicon.records import Report
@@ -158,7 +158,10 @@ def _add_wheels(group: Any) -> None:
 def report_lines(found: Report, width: int) -> list[str]:
     """Header and summary of a report, as the run printed them."""
     head = terminal.header(found.facts, hosts.describe(found.facts.host), width)
-    return [*head, "", *terminal.summary(found, width)]
+    lines = [*head, "", *terminal.summary(found, width)]
+    if found.facts.audit is not None:
+        lines += ["", "MPS audit", *audit.lines(found.facts.audit, width)]
+    return lines
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The frozen facts that flow through the project, from a probe or a test to every report.
 
-Standard library only; imports nothing else of the package. A record is plain data: whatever
+Standard library only. A record is plain data: whatever
 is printed or written is made from records, and a record survives a trip through JSON
 (``to_json``/``record_from_json``) unchanged, non-finite numbers included.
 """
@@ -11,7 +11,10 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from pytest_applesilicon.audit_records import Audit
 
 HealthState = Literal["ok", "unusable", "miscomputes", "absent"]
 TestOutcome = Literal[
@@ -294,6 +297,8 @@ class RunFacts:
     """Where every test ran in several places: these; each record names its own."""
     samples: tuple[Sample, ...] = ()
     """Of ``--monitor``, in the order of their workers and of time."""
+    audit: Audit | None = None
+    """Of ``--mps-audit``."""
 
     @property
     def simulated(self) -> bool:

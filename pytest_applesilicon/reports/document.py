@@ -10,6 +10,7 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
+from pytest_applesilicon.audit_records import audit_from_fields
 from pytest_applesilicon.files import write_whole
 from pytest_applesilicon.records import (
     CoreLevel,
@@ -105,6 +106,7 @@ def _parse(path: Path, document: dict[str, Any]) -> Report:
             for one in plain["places"]
         ),
         samples=tuple(Sample(**one) for one in plain["samples"]),
+        audit=audit_from_fields(plain["audit"]) if plain["audit"] else None,
     )
     return Report(facts, tuple(record_from_fields(record) for record in plain["records"]))
 
