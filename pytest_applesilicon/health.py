@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from pytest_applesilicon import frameworks
 from pytest_applesilicon.frameworks.base import DeviceAbsentError, DeviceMiscomputesError
 from pytest_applesilicon.frameworks.pytorch import SIMULATED
+from pytest_applesilicon.frameworks.tensorflow import installed_versions
+from pytest_applesilicon.frameworks.tensorflow_failures import explain
 from pytest_applesilicon.records import Health
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 #: Seconds. The first import of a framework on a cold disk took 32 s on one Mac; a healthy
 #: probe then takes a second.
 TIME_LIMIT_S = 120.0
+
+#: Frameworks whose import may fail or crash, whatever the device.
+_PROBED_ON_THE_CPU = frozenset({"tensorflow"})
 
 #: Marks the probe's own lines, because a framework may print on import.
 _MARK = "applesilicon-probe "
@@ -58,7 +63,9 @@ def probe(
 ) -> Health:
     """The health of a device for a framework on this host.
 
-    The CPU is not probed: it is the reference, and if it computes wrongly so does the probe.
+    The CPU is not probed: it is the reference, and if it computes wrongly so does the probe. Of
+    TensorFlow it is: a plugin or a NumPy that does not fit keeps it from being imported at all,
+    and may end the process.
     """
     if not frameworks.is_installed(framework):
         extra = f"pip install 'pytest-applesilicon[{framework}]'"
@@ -66,7 +73,7 @@ def probe(
     plain = frameworks.load(framework).absent(spec, host)
     if plain is not None:
         return Health(spec, framework, "absent", *plain, simulated=spec == SIMULATED)
-    if spec == "cpu":
+    if spec == "cpu" and framework not in _PROBED_ON_THE_CPU:
         return Health(spec, framework, "ok", "the CPU of this host")
     found = judge(framework, spec, host, (run_child or _run_child)(framework, spec))
     return dataclasses.replace(found, simulated=spec == SIMULATED)
@@ -134,8 +141,17 @@ def judge(framework: str, spec: str, host: Host, result: ChildResult) -> Health:
         state, reason = final["state"], final["reason"]
     if state not in ("ok", "unusable", "miscomputes", "absent"):
         state = "unusable"
-    remedy = (final or {}).get("remedy") or remedy_for(state, reason, host)
+    remedy = (final or {}).get("remedy", "")
+    if framework == "tensorflow" and state != "ok" and not remedy:
+        remedy = _tensorflow_remedy(f"{reason}\n{result.stderr}", host)
+    remedy = remedy or remedy_for(state, reason, host)
     return Health(spec, framework, state, reason, remedy)  # type: ignore[arg-type]
+
+
+def _tensorflow_remedy(text: str, host: Host) -> str:
+    """What the table of failures says of this text; empty where it knows nothing."""
+    known = explain(text, installed_versions(host))
+    return f"{known.remedy} ({known.source})" if known else ""
 
 
 def _said(stdout: str) -> list[dict[str, Any]]:

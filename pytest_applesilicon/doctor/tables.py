@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import functools
 import re
-from importlib import resources
 from typing import TYPE_CHECKING
+
+from pytest_applesilicon import tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@functools.cache
 def rows(table: str) -> tuple[Mapping[str, str], ...]:
     """The rows of ``tables/<table>.tsv`` by the names in its first line."""
-    file = resources.files("pytest_applesilicon.doctor") / "tables" / f"{table}.tsv"
-    lines = file.read_text(encoding="utf-8").splitlines()
-    kept = [line for line in lines if line and not line.startswith("#")]
-    return tuple(csv.DictReader(kept, delimiter="\t", quoting=csv.QUOTE_NONE))
+    return tables.rows("pytest_applesilicon.doctor", f"tables/{table}.tsv")
 
 
 def known_error(text: str, check: str) -> Mapping[str, str] | None:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
+from pytest_applesilicon import tables as every_table
 from pytest_applesilicon.doctor import tables
 from pytest_applesilicon.doctor.check import Check, fine, problem, unknown
 from pytest_applesilicon.doctor.facts import release, tensorflow
 from pytest_applesilicon.doctor.numpy import abi_problem
+from pytest_applesilicon.frameworks.tensorflow_failures import LAST_PAIR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,15 +23,12 @@ if TYPE_CHECKING:
     from pytest_applesilicon.doctor.check import Result
     from pytest_applesilicon.doctor.facts import Facts
 
-#: TensorFlow 2.18 and 2.19 are the last that a release of tensorflow-metal works with.
-_LAST_PAIR = "'tensorflow==2.19.1' 'tensorflow-metal==1.2.0'"
-
 
 def _row(facts: Facts) -> Mapping[str, str] | None:
     """The row of the installed TensorFlow; ``None`` where no plugin works with it."""
     installed = facts.version(tensorflow(facts) or "")
     wanted = release(installed) if installed else ""
-    rows = tables.rows("tensorflow_metal")
+    rows = every_table.rows("pytest_applesilicon.frameworks", "tables/tensorflow_metal.tsv")
     return next((row for row in rows if row["tensorflow"] == wanted), None)
 
 
@@ -50,7 +49,7 @@ def pair_problem(facts: Facts) -> Result | None:
         return problem(
             f"no tensorflow-metal works with {name} {installed} ({metal} is installed): importing "
             "it fails",
-            f"pip uninstall -y tensorflow-metal (CPU only), or: pip install {_LAST_PAIR}",
+            f"pip uninstall -y tensorflow-metal (CPU only), or: pip install {LAST_PAIR}",
         )
     best = row["metal"].split()
     if metal not in best:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     import numpy
 
@@ -65,6 +66,13 @@ class Framework(Protocol):
 
     def device(self, spec: str) -> Any:
         """What this framework takes as a device: ``torch.device("mps")``, ``"/GPU:0"`` ..."""
+
+    def running_on(self, spec: str) -> AbstractContextManager[Any]:
+        """A context in which operations run on the device, unless they name another one.
+
+        TensorFlow, MLX and JAX compute on a default device, not where the operands are; torch
+        and NumPy need nothing. It holds for the thread that enters it.
+        """
 
     def on_device(self, facts: ArrayFacts, spec: str) -> bool:
         """Whether an array with these facts lives on the device."""

@@ -12,6 +12,7 @@ from pytest_applesilicon.frameworks.versions import version_of, versions_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     import numpy
 
@@ -83,6 +84,12 @@ class JaxAdapter:
         import jax
 
         return _find(jax, spec)
+
+    def running_on(self, spec: str) -> AbstractContextManager[Any]:
+        import jax
+
+        context: AbstractContextManager[Any] = jax.default_device(_find(jax, spec))
+        return context
 
     def on_device(self, facts: ArrayFacts, spec: str) -> bool:
         if "," in facts.device:  # spread over several devices

@@ -17,6 +17,7 @@ from pytest_applesilicon.frameworks.versions import version_of, versions_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     import numpy
 
@@ -75,6 +76,12 @@ class MlxAdapter:
         device = _device(mx, spec)
         mx.set_default_device(device)
         return device
+
+    def running_on(self, spec: str) -> AbstractContextManager[Any]:
+        import mlx.core as mx
+
+        context: AbstractContextManager[Any] = mx.stream(_device(mx, spec))
+        return context
 
     def on_device(self, facts: ArrayFacts, spec: str) -> bool:
         """Whether an operation on the array runs on the device; see ``facts``."""

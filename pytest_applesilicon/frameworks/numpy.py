@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from pytest_applesilicon.frameworks.base import ArrayFacts
@@ -10,6 +11,7 @@ from pytest_applesilicon.frameworks.versions import versions_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     import numpy
 
@@ -36,6 +38,9 @@ class NumpyAdapter:
 
     def device(self, spec: str) -> str:
         return spec
+
+    def running_on(self, spec: str) -> AbstractContextManager[Any]:  # noqa: ARG002
+        return nullcontext()
 
     def on_device(self, facts: ArrayFacts, spec: str) -> bool:
         return facts.device == spec

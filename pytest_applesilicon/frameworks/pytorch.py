@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from pytest_applesilicon.frameworks.versions import version_of, versions_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     import numpy
 
@@ -84,6 +86,9 @@ class TorchAdapter:
             simulate()
             return torch.device("mps:0")
         return torch.device(spec)
+
+    def running_on(self, spec: str) -> AbstractContextManager[Any]:  # noqa: ARG002
+        return nullcontext()
 
     def on_device(self, facts: ArrayFacts, spec: str) -> bool:
         # "mps" and "mps:0" are one device, and torch.device does not call them equal.

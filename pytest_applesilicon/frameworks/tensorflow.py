@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 from pytest_applesilicon.frameworks.base import ArrayFacts, DeviceAbsentError
 from pytest_applesilicon.frameworks.cuda import cuda_absent
 from pytest_applesilicon.frameworks.product import check_product, products
+from pytest_applesilicon.frameworks.tensorflow_failures import Versions, known_failure
 from pytest_applesilicon.frameworks.versions import version_of, versions_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     import numpy
 
@@ -27,16 +29,6 @@ if TYPE_CHECKING:
 _DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-macos")
 
 _GET_METAL = "pip install 'tensorflow>=2.18,<2.20' 'tensorflow-metal>=1.2'"
-
-#: Pairs that cannot be imported, because tensorflow loads the plugin and cannot resolve it:
-#: tensorflow-metal older than this, with tensorflow of this version or newer.
-_BROKEN_PAIRS = (
-    # Symbol not found in libmetal_plugin.dylib.
-    ("1.2", "2.18", "tensorflow#84167"),
-    # libmetal_plugin.dylib is linked to _pywrap_tensorflow_internal.so, which 2.20 no longer
-    # has. 1.2.0 is the last release of tensorflow-metal (2025-01); a later one may work.
-    ("1.2.1", "2.20", "it needs _pywrap_tensorflow_internal.so, which tensorflow no longer has"),
-)
 
 #: tensorflow-metal 1.2.0 has wheels for CPython 3.9 to 3.12.
 _FIRST_PYTHON_WITHOUT_METAL = (3, 13)
@@ -53,12 +45,12 @@ class TensorflowAdapter:
     def absent(self, spec: str, host: Host) -> tuple[str, str] | None:
         kind = spec.partition(":")[0]
         if kind == "mps":
-            return _metal_absent(host) or _broken_pair(host)
+            return _metal_absent(host) or _refused(host)
         if kind == "cuda":
             return _cuda_absent(host)
         if spec != "cpu":
             return (f"TensorFlow has no device {spec}", "use --device=mps or --device=cpu")
-        return _broken_pair(host)
+        return _refused(host)
 
     def probe(self, spec: str) -> Iterator[str]:
         yield "import tensorflow"
@@ -88,6 +80,12 @@ class TensorflowAdapter:
     def device(self, spec: str) -> str:
         """What ``tf.device`` takes: ``/GPU:0``; both Metal and CUDA are GPU to TensorFlow."""
         return f"/{_place(spec)}"
+
+    def running_on(self, spec: str) -> AbstractContextManager[Any]:
+        import tensorflow as tf
+
+        context: AbstractContextManager[Any] = tf.device(self.device(spec))
+        return context
 
     def on_device(self, facts: ArrayFacts, spec: str) -> bool:
         kind, _, index = facts.device.partition(":")
@@ -221,20 +219,26 @@ def _metal_remedy() -> str:
     return _GET_METAL
 
 
-def _broken_pair(host: Host) -> tuple[str, str] | None:
-    """Reason and remedy where tensorflow-metal keeps tensorflow from being imported at all."""
-    from packaging.version import Version
+def _refused(host: Host) -> tuple[str, str] | None:
+    """Reason and remedy where the table says that tensorflow cannot be imported as it is."""
+    versions = installed_versions(host)
+    known = known_failure(versions) if versions.tensorflow else None
+    return (known.describe(versions), known.remedy) if known else None
 
-    metal, version = version_of("tensorflow-metal"), version_of(_distribution())
-    if host.system != "macOS" or metal is None or version is None:
-        return None
-    for older_than, first, why in _BROKEN_PAIRS:
-        if Version(metal) < Version(older_than) and Version(version) >= Version(first):
-            return (
-                f"tensorflow {version} cannot be imported with tensorflow-metal {metal}: {why}",
-                f"{_metal_remedy()}, or for the CPU: pip uninstall tensorflow-metal",
-            )
-    return None
+
+def installed_versions(host: Host) -> Versions:
+    """What the table of failures asks of this installation; nothing is imported."""
+    distribution = _distribution()
+    on_mac = host.system == "macOS"
+    return Versions(
+        tensorflow=version_of(distribution),
+        # The plugin and its wheels are for macOS; elsewhere nothing loads it.
+        metal=version_of("tensorflow-metal") if on_mac else None,
+        numpy=version_of("numpy"),
+        python=".".join(str(part) for part in sys.version_info[:2]),
+        macos=host.os_version if on_mac else None,
+        distribution=distribution,
+    )
 
 
 def _cuda_absent(host: Host) -> tuple[str, str] | None:

@@ -1,8 +1,4 @@
 """Networks trained on real digits: they learn, and the device learns what the CPU does.
 
-Written for torch: without it every module of this folder is a visible skip.
+Each framework has modules of its own; those of a framework that is not installed are skipped.
 """
-
-import pytest
-
-pytest.importorskip("torch", reason="suites/training is written for torch")

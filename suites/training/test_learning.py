@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+pytest.importorskip("torch", reason="written for torch, which is not installed")
+
 from . import loop
 
 if TYPE_CHECKING:

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="written for torch, which is not installed")
+
 import torch
 
 from . import loop

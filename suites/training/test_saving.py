@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+pytest.importorskip("torch", reason="written for torch, which is not installed")
+
 import torch
 
 from pytest_applesilicon import assert_same

@@ -56,3 +56,16 @@ def test_every_line_fits_eighty_columns():
     told = coverage.lines([record(name, "native", worst_envelope=0.5)], 80)
 
     assert max(len(line) for line in told) <= 80
+
+
+def test_each_framework_of_a_run_has_a_table_of_its_own():
+    mlx = Record("t", "t", "passed", "mlx", "mps", operator=record("add", "wrong").operator)
+
+    told = coverage.lines([record("add", "native"), record("mul", "native"), mlx], 80)
+
+    assert [line.split() for line in told if "mps" in line or line.startswith("all")] == [
+        ["operators", "on", "torch", "mps", "native"],
+        ["all", "2"],
+        ["operators", "on", "mlx", "mps", "wrong"],
+        ["all", "1"],
+    ]

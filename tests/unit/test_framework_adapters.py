@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -180,10 +181,10 @@ def test_tensorflow_that_its_metal_plugin_breaks_is_absent(installed, spec, tens
     reason, remedy = absent("tensorflow", spec, MAC)
 
     assert reason.startswith(
-        f"tensorflow {tensorflow} cannot be imported with tensorflow-metal {metal}: "
+        f"tensorflow {tensorflow} with tensorflow-metal {metal}: import fails: "
     )
     assert why in reason
-    assert remedy.endswith("pip uninstall tensorflow-metal")
+    assert remedy.endswith("pip uninstall -y tensorflow-metal")
 
 
 @pytest.mark.parametrize(
@@ -584,6 +585,68 @@ def test_mlx_runs_operations_on_the_device_of_the_test(monkeypatch):
     device = adapter.device("cpu")
     assert made_default == [device]
     assert adapter.facts(there).device == "cpu:0"
+
+
+def default_place(name: str) -> str:
+    """Where the framework computes what names no device."""
+    if name == "tensorflow":
+        import tensorflow as tf
+
+        return tf.zeros(1).device.rpartition("device:")[2]
+    if name == "mlx":
+        import mlx.core as mx
+
+        return str(mx.default_device())
+    import jax.numpy as jnp
+
+    return str(next(iter(jnp.zeros(1).devices())))
+
+
+def test_what_runs_on_the_cpu_runs_there_and_the_default_comes_back(adapter, monkeypatch):
+    before = default_place(adapter.name)
+    if adapter.name == "mlx":
+        import mlx.core as mx
+
+        # There is no GPU here: a default of another number stands for one.
+        told = []
+        monkeypatch.setattr(mx, "stream", lambda device: told.append(device) or nullcontext())
+    with adapter.running_on("cpu"):
+        inside = default_place(adapter.name)
+
+    assert "cpu" in inside.lower()
+    assert default_place(adapter.name) == before
+    if adapter.name == "mlx":
+        assert told == [mx.Device(mx.cpu, 0)]
+
+
+def test_tensorflow_and_jax_run_on_another_device_inside_the_context():
+    code = {
+        "tensorflow": (
+            "import tensorflow as tf\n"
+            "cpu = tf.config.list_physical_devices('CPU')[0]\n"
+            "two = [tf.config.LogicalDeviceConfiguration()] * 2\n"
+            "tf.config.set_logical_device_configuration(cpu, two)\n"
+            "adapter.device = lambda spec: '/CPU:1'\n"
+            "with adapter.running_on('cpu'):\n"
+            "    print(tf.zeros(1).device[-5:])\n"
+        ),
+        "jax": (
+            "import os\nos.environ['XLA_FLAGS'] = '--xla_force_host_platform_device_count=2'\n"
+            "import jax\n"
+            "with adapter.running_on('cpu:1'):\n"
+            "    print(str(next(iter(jax.numpy.zeros(1).devices())))[-5:].upper())\n"
+        ),
+    }
+    found = {name: source for name, source in code.items() if frameworks.is_installed(name)}
+    if not found:
+        pytest.skip("neither tensorflow nor jax is installed")
+    for name, source in found.items():
+        start = f"from pytest_applesilicon import frameworks\nadapter = frameworks.load({name!r})\n"
+        done = subprocess.run(
+            [sys.executable, "-c", start + source], capture_output=True, text=True, check=True
+        )
+
+        assert done.stdout.strip().replace("_", ":") == "CPU:1"
 
 
 def test_jax_integers_that_need_64_bits_are_refused_without_them():
