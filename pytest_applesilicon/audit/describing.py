@@ -123,9 +123,12 @@ def _made(value: dict[str, Any], seed: int) -> Any:
         return dense.requires_grad_(value.get("requires_grad", False))
     stride, offset = value.get("stride", dense.stride()), value.get("offset", 0)
     length = offset + 1 + sum((n - 1) * s for n, s in zip(shape, stride, strict=True))
-    view = torch.zeros(max(length, 1), dtype=dtype).as_strided(shape, stride, offset)
-    # Elements that share memory get the value of one of them.
-    view.copy_(dense)
+    memory = torch.zeros(max(length, 1), dtype=dtype)
+    # Of an expanded dimension only the first place is written: the others share its memory.
+    once = tuple(slice(0, 1) if step == 0 else slice(None) for step in stride)
+    first = dense[once]
+    memory.as_strided(first.shape, stride, offset).copy_(first)
+    view = memory.as_strided(shape, stride, offset)
     return view.requires_grad_(value.get("requires_grad", False))
 
 

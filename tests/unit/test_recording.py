@@ -172,6 +172,7 @@ def test_infinity_is_made_again():
         torch.randn(3, dtype=torch.complex64),
         torch.empty(0, 3),
         torch.ones(2, dtype=torch.bfloat16),
+        torch.arange(3.0).expand(2, 3),
     ],
     ids=lambda one: f"{one.dtype}-{tuple(one.shape)}",
 )
