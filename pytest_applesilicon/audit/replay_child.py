@@ -171,7 +171,8 @@ def _problem(op: Any, call: Any, args: Any, kwargs: Any, actual: Any) -> str:
 def _known_as(op: Any) -> str:
     """The name that tells the agreement of selections and decompositions."""
     packet = op._schema.name.rpartition("::")[2].lstrip("_")
-    return packet.replace("linalg_", "linalg.", 1) if packet.startswith("linalg_") else packet
+    known = packet.replace("linalg_", "linalg.", 1) if packet.startswith("linalg_") else packet
+    return str(known)
 
 
 def _kind(op: Any) -> str:
