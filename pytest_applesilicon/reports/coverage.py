@@ -19,7 +19,7 @@ _WORST = 5
 
 
 def lines(records: Sequence[Record], width: int) -> list[str]:
-    """Tables of outcomes by category, one a framework and device, and who is closest to the limit."""
+    """Tables of outcomes by category, one a place, and who came closest to the limit."""
     found: dict[str, list[OpOutcome]] = {}
     several = len({record.framework for record in records if record.operator is not None}) > 1
     for record in records:

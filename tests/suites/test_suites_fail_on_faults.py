@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import faults_frameworks
 import faults_random
 import faulty_runs
 import pytest
@@ -46,7 +47,11 @@ SKIPPED_ON_THE_CPU = (
 )
 
 #: Tests that run on MPS alone, which are called here with fixtures of our own.
-DIRECTLY_TESTED = {"environment/test_framework.py::test_fallback_is_as_asked"}
+#: And Keras on two devices, in test_frameworks_fail_on_faults.
+DIRECTLY_TESTED = {
+    "environment/test_framework.py::test_fallback_is_as_asked",
+    "training/test_keras_steps.py::test_steps_agree_with_the_cpu",
+}
 
 #: Seconds; the longest run takes twenty on two busy cores.
 TIME_LIMIT_S = 120
@@ -163,7 +168,7 @@ def test_every_test_of_the_suites_has_a_fault(suites, tmp_path):
 
     lines = [line for line in output.splitlines() if "::" in line]
     functions = {line.partition("[")[0].partition("suites/")[2] for line in lines}
-    every = (*FAULTS, *faults_random.FAULTS)
+    every = (*FAULTS, *faults_random.FAULTS, *faults_frameworks.FAULTS)
     faulted = {start.partition("[")[0] for fault in every for start in fault.fails}
     # Faults of the simulated device: test_regressions_fail_on_faults and
     # test_agreement_fails_on_simulated_faults.
