@@ -5,14 +5,10 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pytest_applesilicon import __version__
+from pytest_applesilicon import __version__, cli_catalog, cli_evidence, cli_reports
 from pytest_applesilicon import host as hosts
-from pytest_applesilicon.reports import document, terminal
-
-if TYPE_CHECKING:
-    from pytest_applesilicon.records import Report
 
 _NEEDS_CLICK = "the command line needs click\n  remedy: pip install 'pytest-applesilicon[cli]'"
 
@@ -36,32 +32,12 @@ def command() -> Any:
     def applesilicon() -> None:
         """The group that every command belongs to."""
 
-    @applesilicon.command("report", help="Show a JSON report as the terminal showed it.")
-    @click.argument("path", type=click.Path(path_type=Path))
-    @click.option("--picture", type=click.Path(path_type=Path), help="Draw --monitor as SVG here.")
-    def report(path: Path, picture: Path | None) -> None:
-        try:
-            found = document.read(path)
-            if picture is not None:
-                _draw(found, path, picture)
-        except (document.ReportError, OSError) as error:
-            raise click.ClickException(str(error)) from None
-        for line in report_lines(found, shutil.get_terminal_size().columns):
-            click.echo(line)
-
+    cli_reports.add(applesilicon)
+    cli_evidence.add(applesilicon)
     _add_doctor(applesilicon)
     _add_wheels(applesilicon)
+    cli_catalog.add(applesilicon)
     return applesilicon
-
-
-def _draw(found: Report, path: Path, picture: Path) -> None:
-    """Write the picture of the samples in a report."""
-    from pytest_applesilicon.files import write_whole
-    from pytest_applesilicon.reports import samples
-
-    if not found.facts.samples:
-        raise document.ReportError(f"{path}: it has no samples; run with --monitor")
-    write_whole(picture, samples.svg(found.facts.samples, str(path)))
 
 
 def _add_doctor(group: Any) -> None:
@@ -152,12 +128,6 @@ def _add_wheels(group: Any) -> None:
             for line in shown.lines(answers, targets, others, shutil.get_terminal_size().columns):
                 click.echo(line)
         sys.exit(shown.exit_status(answers))
-
-
-def report_lines(found: Report, width: int) -> list[str]:
-    """Header and summary of a report, as the run printed them."""
-    head = terminal.header(found.facts, hosts.describe(found.facts.host), width)
-    return [*head, "", *terminal.summary(found, width)]
 
 
 if __name__ == "__main__":

@@ -9,12 +9,26 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from pytest_applesilicon.data.mnist import Mnist
     from pytest_applesilicon.frameworks.base import Framework
+    from pytest_applesilicon.measuring import DeviceBenchmark
     from pytest_applesilicon.options import Settings
-    from pytest_applesilicon.records import Health, Host, OpOutcome, Target
+    from pytest_applesilicon.records import Health, Host, OpOutcome, Published, Target
+
+
+def leave_figure(
+    item: pytest.Item, name: str, value: float, unit: str, published: Iterable[Published]
+) -> None:
+    """Keep a figure until the test's record is made."""
+    from pytest_applesilicon.recorder import MEASUREMENTS
+    from pytest_applesilicon.records import Measurement
+
+    if not isinstance(name, str) or not isinstance(unit, str):
+        raise TypeError(f"measure({name!r}, unit={unit!r}): name and unit are texts")
+    figure = Measurement(name, float(value), unit, tuple(published))
+    item.stash.setdefault(MEASUREMENTS, []).append(figure)
 
 
 @dataclass(frozen=True)
@@ -30,18 +44,18 @@ class AppleSilicon:
     """The device spec of this test, for example ``mps``."""
     _item: pytest.Item
 
-    def measure(self, name: str, value: float, unit: str = "") -> None:
+    def measure(
+        self, name: str, value: float, unit: str = "", published: Iterable[Published] = ()
+    ) -> None:
         """Leave a figure for the report: an accuracy, a rate, a loss.
+
+        In a test that pytest-benchmark times, the first one is what the table of benchmarks
+        shows; ``published`` is what others printed of the same workload.
 
         Raises:
             TypeError: ``value`` is not a number, or ``name`` or ``unit`` not a text.
         """
-        from pytest_applesilicon.recorder import MEASUREMENTS
-        from pytest_applesilicon.records import Measurement
-
-        if not isinstance(name, str) or not isinstance(unit, str):
-            raise TypeError(f"measure({name!r}, unit={unit!r}): name and unit are texts")
-        self._item.stash.setdefault(MEASUREMENTS, []).append(Measurement(name, float(value), unit))
+        leave_figure(self._item, name, value, unit, published)
 
     def leave_operator(self, outcome: OpOutcome) -> None:
         """Leave how an operator did, for the coverage table and the report."""
@@ -95,6 +109,24 @@ def applesilicon(request: pytest.FixtureRequest) -> AppleSilicon:
     )
 
 
+class Measure(Protocol):
+    """The type of the ``measure`` fixture."""
+
+    def __call__(
+        self, name: str, value: float, unit: str = "", published: Iterable[Published] = ()
+    ) -> None: ...
+
+
+@pytest.fixture
+def measure(request: pytest.FixtureRequest) -> Measure:
+    """``measure(name, value, unit)`` leaves a figure of a test that needs no device."""
+
+    def leave(name: str, value: float, unit: str = "", published: Iterable[Published] = ()) -> None:
+        leave_figure(request.node, name, value, unit, published)
+
+    return leave
+
+
 @pytest.fixture
 def assert_same(request: pytest.FixtureRequest) -> AssertSame:
     """Fail unless two values are exactly the same; arrays of the first must be on the device."""
@@ -141,6 +173,16 @@ def assert_module_agrees(
         device=_torch_device(applesilicon_device),
         keep=tmp_path_factory.getbasetemp(),
     )
+
+
+@pytest.fixture
+def device_benchmark(
+    request: pytest.FixtureRequest, applesilicon_device: Target
+) -> DeviceBenchmark:
+    """pytest-benchmark on the device of this test: ``latency``, ``throughput``, ``pedantic``."""
+    from pytest_applesilicon import measuring
+
+    return measuring.device_benchmark(request, applesilicon_device)
 
 
 def _torch_device(target: Target) -> Any:

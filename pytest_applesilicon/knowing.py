@@ -48,7 +48,7 @@ class KnownFailures:
         self._config = config
         self._settings = settings
         self._manifest = manifest
-        self._scope = Scope(config, manifest)
+        self._scope = Scope(config)
         self._torch = version_of("torch")
         self._failed: set[str] = set()
         self._notes: list[dict[str, Any]] = []
@@ -130,7 +130,8 @@ class KnownFailures:
         elif entry.expects(failure.outcome, failure.raises):
             self._note(report, "expected", entry, told)
             report.outcome = "skipped"
-            report.wasxfail = f"known failure: {entry.reason}"
+            known = ", ".join(filter(None, (entry.issue, f"since {entry.date}")))
+            report.wasxfail = f"known failure: {entry.reason} ({known})"
         else:
             self._note(report, "changed", entry, told)
             report.sections.append(("known failure", self._changed(entry, failure)))

@@ -17,7 +17,7 @@ from pytest_applesilicon.selection import test_id
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_applesilicon.known_failures import Entry, Manifest
+    from pytest_applesilicon.known_failures import Entry
 
 #: The first part of the test ids of the bundled suites.
 _SUITES = "suites/"
@@ -26,9 +26,8 @@ _SUITES = "suites/"
 class Scope:
     """What the arguments of a run cover."""
 
-    def __init__(self, config: pytest.Config, manifest: Manifest) -> None:
+    def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._manifest = manifest
 
     def stale(self, entries: Sequence[Entry], items: Sequence[pytest.Item]) -> set[int]:
         """The indices of ``entries`` that match none of ``items``, though they were in reach.
@@ -47,11 +46,17 @@ class Scope:
             if entry.test not in names
             and not (entry.is_pattern and any(entry.names(name) for name in names))
         ]
-        return {entry.index for entry in unmatched if self._in_reach(entry, files)}
+        return {entry.index for entry in unmatched if self.reaches(entry.test, files)}
 
-    def _in_reach(self, entry: Entry, files: set[Path]) -> bool:
-        literal = re.split(r"[*?]", entry.test.partition("::")[0])[0]
-        whole = literal == entry.test.partition("::")[0]
+    def reaches(self, test: str, files: set[Path]) -> bool:
+        """Whether this run would have collected a test, or one that a pattern names.
+
+        Args:
+            test: a test id; ``*`` and ``?`` make it a pattern.
+            files: those from which tests were collected.
+        """
+        literal = re.split(r"[*?]", test.partition("::")[0])[0]
+        whole = literal == test.partition("::")[0]
         for path in self._paths(literal):
             if whole and path.exists() and path not in files:
                 return False  # ignored, or it could not be imported, which is red by itself

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from packaging.version import InvalidVersion, Version
 
+from pytest_applesilicon.budgets import make
 from pytest_applesilicon.frameworks.pytorch import SIMULATED, simulating
 from pytest_applesilicon.frameworks.versions import version_of
 from pytest_applesilicon.option_table import FRAMEWORKS, MARKER_NAMES
@@ -90,6 +91,20 @@ def isolated(*, timeout: float | None = None) -> None:
     _check(good, "timeout", timeout, ("a number of seconds above 0, below 1000000",))
 
 
+def budget(
+    *,
+    max_median_ms: Any = None,
+    max_regression: Any = None,
+    min_speedup_vs: Any = None,
+    min_speedup: Any = None,
+    min_fraction_of_peak: Any = None,
+    max_peak_mb: Any = None,
+    reference: Any = None,
+) -> None:
+    """The signature of the marker; ``budgeting`` reads it, and knows the host."""
+    make("marker budget", "", None, locals())
+
+
 _SIGNATURES: dict[str, Callable[..., None]] = {
     "requires_mps": requires_mps,
     "native_only": native_only,
@@ -99,6 +114,7 @@ _SIGNATURES: dict[str, Callable[..., None]] = {
     "xfail_on_device": xfail_on_device,
     "frameworks": frameworks,
     "isolated": isolated,
+    "budget": budget,
 }
 
 

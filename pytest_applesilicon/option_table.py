@@ -247,7 +247,46 @@ OPTIONS: tuple[Option, ...] = (
         "stays failed",
         short="--repeat-failed",
     ),
+    Option(
+        "budgets",
+        "report",
+        "off|report|enforce|strict",
+        "What budgets do: nothing, print their verdicts, fail the run where one is exceeded, or "
+        "fail it where one is not met",
+        short="--budgets",
+        choices=("off", "report", "enforce", "strict"),
+    ),
+    Option(
+        "budgets-file",
+        "",
+        "PATH",
+        "The file of budgets; the default is budgets.toml in the root folder, where there is one",
+        short="--budgets-file",
+    ),
+    Option(
+        "budgets-baseline",
+        "",
+        "FOLDER",
+        "Folder of the baselines that max_regression is held against, a file for each identity "
+        "of a machine",
+        short="--budgets-baseline",
+    ),
+    Option(
+        "budgets-accept",
+        "",
+        "REASON",
+        "Move the baseline of this machine to what is measured now, and write the reason and the "
+        "date beside it",
+        short="--budgets-accept",
+    ),
     Option("report", "", "PATH", "Write the JSON report here"),
+    Option(
+        "report-html",
+        "",
+        "PATH",
+        "Write the report as one HTML page here; needs jinja2",
+        short="--report-html",
+    ),
 )
 
 
@@ -272,6 +311,10 @@ MARKERS: dict[str, str] = {
     ),
     "no_fallback": "fail if an operator of this test ran on the CPU instead of MPS",
     "frameworks(name, ...)": "the frameworks this test is written for",
+    "budget(max_median_ms=, max_regression=, min_speedup_vs=, min_speedup=, "
+    "min_fraction_of_peak=, max_peak_mb=, reference=)": (
+        "limits on what this test measures with device_benchmark; see --budgets"
+    ),
     "isolated(timeout=)": (
         "run in a child process: a crash, or no end within timeout seconds, ends this test only"
     ),

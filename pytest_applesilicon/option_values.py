@@ -143,6 +143,18 @@ def parse_seconds(text: str, origin: str) -> float:
     return float(text)
 
 
+def parse_reason(
+    values: dict[str, str], origins: dict[str, str], explicit: frozenset[str]
+) -> str | None:
+    """Why a baseline is moved; ``None`` where it is not."""
+    name = "budgets-accept"
+    if name not in explicit:
+        return None
+    if not values[name].strip():
+        raise OptionError(f"{origins[name]}: '' is not accepted; give the reason")
+    return values[name].strip()
+
+
 def parse_path(text: str, origin: str, folder: Path) -> Path | None:
     """A path relative to ``folder``; ``None`` for an empty text."""
     try:

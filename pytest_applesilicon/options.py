@@ -19,6 +19,7 @@ from pytest_applesilicon.option_values import (
     parse_names,
     parse_path,
     parse_pythons,
+    parse_reason,
     parse_repeats,
     parse_samples,
     parse_seconds,
@@ -47,6 +48,7 @@ class Settings:
     seed: int
     mnist: str | None
     report: Path | None
+    report_html: Path | None
     ops: str
     """A regular expression; empty for all operators."""
     dtypes: tuple[str, ...]
@@ -64,6 +66,11 @@ class Settings:
     known_failures_record: bool
     strict_known_failures: bool
     repeat_failed: int
+    budgets: str
+    budgets_file: Path | None
+    budgets_baseline: Path | None
+    budgets_accept: str | None
+    """Why the baseline is moved; ``None`` where it is not."""
     regression_size: str
     regression_limit: int
     """Stands for 2**32 elements."""
@@ -101,6 +108,10 @@ class Settings:
             "known-failures-record": "yes" if self.known_failures_record else "no",
             "strict-known-failures": "yes" if self.strict_known_failures else "no",
             "repeat-failed": str(self.repeat_failed),
+            "budgets": self.budgets,
+            "budgets-file": self.budgets_file.name if self.budgets_file else "found",
+            "budgets-baseline": self.budgets_baseline.name if self.budgets_baseline else "none",
+            "budgets-accept": self.budgets_accept or "no",
         }
 
     @classmethod
@@ -149,9 +160,16 @@ def parse_settings(
     for option in OPTIONS:
         if option.choices and values[option.name] not in option.choices:
             raise refused(origins[option.name], values[option.name], option.choices)
-    mnist, report, known = (
+    mnist, report, report_html, known, budgets_file, budgets_baseline = (
         parse_path(values[name], origins[name], folder)
-        for name in ("mnist", "report", "known-failures")
+        for name in (
+            "mnist",
+            "report",
+            "report-html",
+            "known-failures",
+            "budgets-file",
+            "budgets-baseline",
+        )
     )
     return Settings(
         devices=parse_devices(values["device"], origins["device"]),
@@ -163,6 +181,7 @@ def parse_settings(
         seed=parse_seed(values["seed"], origins["seed"]),
         mnist=str(mnist) if mnist else None,
         report=report,
+        report_html=report_html,
         ops=parse_expression(values["ops"], origins["ops"]),
         dtypes=parse_names(values["dtypes"], origins["dtypes"], DTYPES) or DTYPES,
         samples=parse_samples(values["samples"], origins["samples"], values["size"]),
@@ -177,6 +196,10 @@ def parse_settings(
         known_failures_record=values["known-failures-record"] == "yes",
         strict_known_failures=values["strict-known-failures"] == "yes",
         repeat_failed=parse_repeats(values["repeat-failed"], origins["repeat-failed"]),
+        budgets=values["budgets"],
+        budgets_file=budgets_file,
+        budgets_baseline=budgets_baseline,
+        budgets_accept=parse_reason(values, origins, explicit),
         isolate_timeout_s=parse_seconds(values["isolate-timeout"], origins["isolate-timeout"]),
         explicit=explicit,
     )

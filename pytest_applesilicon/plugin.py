@@ -19,6 +19,8 @@ from pytest_applesilicon.fixtures import (  # noqa: F401 - pytest finds fixtures
     assert_module_agrees,
     assert_same,
     device,
+    device_benchmark,
+    measure,
     mnist,
 )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_applesilicon.marks import has_own_device, target_of
+from pytest_applesilicon.measuring import MORE_BLOCKS, TIMED, TIMER
 from pytest_applesilicon.options import settings_of
 from pytest_applesilicon.records import (
     Activity,
@@ -21,13 +22,17 @@ from pytest_applesilicon.records import (
     Record,
     TestOutcome,
     Timing,
+    Verdict,
     record_from_json,
     to_json,
 )
+from pytest_applesilicon.regression import blocks, interval_of_median
 from pytest_applesilicon.selection import test_id
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pytest_applesilicon.timing import Timed
 
 PROPERTY = "applesilicon"
 
@@ -39,6 +44,9 @@ OPERATOR = pytest.StashKey[OpOutcome]()
 
 #: What the body of this test asked of the simulated device.
 ACTIVITY = pytest.StashKey[Activity]()
+
+#: What the budgets of this test say of it.
+VERDICTS = pytest.StashKey[list[Verdict]]()
 _RECORD = pytest.StashKey[Record]()
 
 
@@ -62,17 +70,19 @@ def note(item: pytest.Item, report: pytest.TestReport) -> None:
     seconds = record.duration_s + report.duration
     record = dataclasses.replace(record, duration_s=seconds, **_changes(record, report))
     if report.when == "call":
-        record = dataclasses.replace(record, timing=_timing_of(item))
+        record = dataclasses.replace(record, timing=timing_of(item))
     item.stash[_RECORD] = record
     if report.when == "teardown":
         measured = item.stash.get(MEASUREMENTS, None) or []
         operator = item.stash.get(OPERATOR, None)
         activity = item.stash.get(ACTIVITY, None)
+        verdicts = item.stash.get(VERDICTS, None) or []
         record = dataclasses.replace(
             record,
             measurements=tuple(measured),
             operator=operator,
             activity=activity,
+            verdicts=tuple(verdicts),
             simulated=record.simulated or bool(record.device is None and activity),
         )
         report.user_properties.append((PROPERTY, to_json(record)))
@@ -83,6 +93,8 @@ def note(item: pytest.Item, report: pytest.TestReport) -> None:
             del item.stash[OPERATOR]
         if ACTIVITY in item.stash:
             del item.stash[ACTIVITY]
+        if VERDICTS in item.stash:
+            del item.stash[VERDICTS]
 
 
 def _begin(item: pytest.Item) -> Record:
@@ -131,13 +143,16 @@ def _reason(report: pytest.TestReport) -> str:
     return text.partition("\n")[0]
 
 
-def _timing_of(item: pytest.Item) -> Timing | None:
+def timing_of(item: pytest.Item) -> Timing | None:
     """What pytest-benchmark measured in this test; ``None`` if it did not, or was disabled."""
     benchmark = getattr(item, "funcargs", {}).get("benchmark")
     metadata = getattr(benchmark, "stats", None)
     if metadata is None or not metadata.stats.data:  # the first call may have failed
         return None
     stats = metadata.stats
+    timed = item.stash.get(TIMED, None)
+    timer = item.stash.get(TIMER, None)
+    low_s, high_s = interval_of_median(stats.data)
     return Timing(
         group=str(metadata.group or ""),
         median_s=float(stats.median),
@@ -145,7 +160,21 @@ def _timing_of(item: pytest.Item) -> Timing | None:
         iqr_s=float(stats.iqr),
         rounds=int(stats.rounds),
         iterations=int(metadata.iterations),
+        mode=timed.mode if timed else "throughput" if timer else "",
+        timer=timer.__name__ if timer else "",
+        sync_s=timed.sync_s if timed else 0.0,
+        first_call_s=timed.first_call_s if timed else 0.0,
+        device_s=timed.device_s if timed else None,
+        device_peak_bytes=timed.device_peak_bytes if timed else None,
+        process_peak_bytes=timed.process_peak_bytes if timed else None,
+        low_s=low_s,
+        high_s=high_s,
+        blocks=_blocks(item, timed, int(metadata.iterations)) if timed else (),
     )
+
+
+def _blocks(item: pytest.Item, timed: Timed, iterations: int) -> tuple[tuple[float, ...], ...]:
+    return (*blocks(timed.rounds, iterations), *item.stash.get(MORE_BLOCKS, ()))
 
 
 def crossing(record: Record) -> str:

@@ -1,8 +1,8 @@
 """The frozen facts that flow through the project, from a probe or a test to every report.
 
-Standard library only; imports nothing else of the package. A record is plain data: whatever
-is printed or written is made from records, and a record survives a trip through JSON
-(``to_json``/``record_from_json``) unchanged, non-finite numbers included.
+Standard library only; imports nothing else of the package but ``measured``. A record is plain
+data: whatever is printed or written is made from records, and a record survives a trip through
+JSON (``to_json``/``record_from_json``) unchanged, non-finite numbers included.
 """
 
 from __future__ import annotations
@@ -12,6 +12,12 @@ import json
 import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from pytest_applesilicon.measured import Measurement as Measurement
+from pytest_applesilicon.measured import Published as Published
+from pytest_applesilicon.measured import Timing as Timing
+from pytest_applesilicon.measured import Verdict as Verdict
+from pytest_applesilicon.measured import measured_from_fields
 
 HealthState = Literal["ok", "unusable", "miscomputes", "absent"]
 TestOutcome = Literal[
@@ -106,28 +112,6 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """One figure a test measured: an accuracy, a loss, a rate."""
-
-    name: str
-    value: float
-    unit: str = ""
-
-
-@dataclass(frozen=True)
-class Timing:
-    """How long one workload took, in seconds, over rounds that were really run."""
-
-    group: str
-    median_s: float
-    min_s: float
-    iqr_s: float
-    rounds: int
-    iterations: int
-    """Calls per round; the times are per call."""
-
-
-@dataclass(frozen=True)
 class OpOutcome:
     """How an operator did on a device, over the samples of one dtype and direction."""
 
@@ -215,6 +199,8 @@ class Record:
     """The worker it ran in, where each runs every test: an architecture, or a host."""
     repeats: Repeats | None = None
     """Of a failed test under ``--repeat-failed``."""
+    verdicts: tuple[Verdict, ...] = ()
+    """One for each limit of each budget of this test."""
 
 
 @dataclass(frozen=True)
@@ -276,6 +262,17 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Source:
+    """The checkout that the tests of a run came from, when it started."""
+
+    commit: str
+    tree: str
+    """Of git: what the commit holds, whoever committed it when."""
+    clean: bool
+    """No file differed from the commit, and none was there that git does not ignore."""
+
+
+@dataclass(frozen=True)
 class RunFacts:
     """What is true of a whole run."""
 
@@ -294,6 +291,14 @@ class RunFacts:
     """Where every test ran in several places: these; each record names its own."""
     samples: tuple[Sample, ...] = ()
     """Of ``--monitor``, in the order of their workers and of time."""
+    conditions: dict[str, str] = field(default_factory=dict)
+    """Power, heat, load and virtual machine, where there were budgets."""
+    source: Source | None = None
+    """``None`` where there is no checkout, and where no report was asked for."""
+    selected: int | None = None
+    """Tests that were to run; ``None`` where it is not known."""
+    deselected: int = 0
+    """Tests that were collected and taken out again: by -k, -m, --deselect."""
 
     @property
     def simulated(self) -> bool:
@@ -347,14 +352,7 @@ def record_from_json(text: str) -> Record:
 def record_from_fields(fields: dict[str, Any]) -> Record:
     """The record whose fields were written as JSON, with its numbers as floats again."""
     plain = dict(fields)
-    measurements = tuple(
-        Measurement(one["name"], float(one["value"]), one["unit"])
-        for one in plain.pop("measurements")
-    )
-    timing = plain.pop("timing")
-    if timing is not None:
-        seconds = {name: float(timing[name]) for name in ("median_s", "min_s", "iqr_s")}
-        timing = Timing(**{**timing, **seconds})
+    measured = measured_from_fields(plain)
     operator = plain.pop("operator")
     if operator is not None:
         figures = {name: float(operator[name]) for name in ("worst_ulp", "worst_envelope")}
@@ -364,8 +362,7 @@ def record_from_fields(fields: dict[str, Any]) -> Record:
     faults = tuple(plain.pop("faults", ()))
     return Record(
         **{**plain, "duration_s": float(plain["duration_s"])},
-        measurements=measurements,
-        timing=timing,
+        **measured,
         operator=operator,
         faults=faults,
         activity=Activity(**activity) if activity is not None else None,

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import datetime
 import json
+import os
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any
@@ -16,25 +17,29 @@ from pytest_applesilicon import (
     __version__,
     activity,
     architectures,
+    budgeting,
+    counting,
     fallback,
     frameworks,
     marks,
+    measuring,
     monitor,
     places,
+    publishing,
     recorder,
     repeating,
     workers,
 )
 from pytest_applesilicon import host as hosts
 from pytest_applesilicon.data import mnist
-from pytest_applesilicon.files import check_writable
+from pytest_applesilicon.frameworks import vision
 from pytest_applesilicon.isolating import Isolating
 from pytest_applesilicon.knowing import KnownFailures
 from pytest_applesilicon.linting import Linting
 from pytest_applesilicon.option_values import OptionError
 from pytest_applesilicon.options import SETTINGS
 from pytest_applesilicon.records import Report, RunFacts, Sample
-from pytest_applesilicon.reports import document, terminal
+from pytest_applesilicon.reports import github, terminal
 from pytest_applesilicon.selection import (
     SELECTION,
     parametrize,
@@ -46,7 +51,7 @@ from pytest_applesilicon.selection import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
 
     from pytest_applesilicon.options import Settings
 
@@ -71,9 +76,11 @@ class Run:
         self._settings = settings
         self._recorder = recorder.Recorder()
         self._known = KnownFailures.of(config, settings)
+        self._budgets = budgeting.Budgeting(config, settings)
         self._usage_errors: dict[str, None] = {}
         self._header_shown = False
         self._places = places.Places(config)
+        self._counted = counting.Counted()
         self._wrong_worker = ""
         self._monitor: monitor.Monitor | None = None
         self._worker_samples: list[Sample] = []
@@ -91,6 +98,9 @@ class Run:
             if found._known is not None:
                 config.pluginmanager.register(found._known)
             config.pluginmanager.register(Linting(config))
+            measuring.register(config)
+            config.pluginmanager.register(found._budgets)
+            config.pluginmanager.register(found._counted)
             repeating.register(config, found._settings.repeat_failed)
             config.pluginmanager.register(Isolating(config, found._settings))
         assert isinstance(found, cls)  # noqa: S101
@@ -107,15 +117,14 @@ class Run:
             self._start_monitor()
         if workers.is_worker(self._config) or not self._settings.active:
             return
-        if self._settings.report is not None:
-            problem = check_writable(self._settings.report)
-            if problem:
-                raise OptionError(f"--applesilicon-report: {problem}")
+        publishing.check(self._settings)
+        self._counted.look_at_source(self._config, self._settings)
         try:
             mnist.find(self._settings.mnist)
         except mnist.MnistError as error:
             raise OptionError(f"--mnist: {error}") from None
         selection = selection_of(self._config)
+        self._budgets.start()
         if not self._listing:
             command = f"{shlex.quote(sys.executable)} -m pytest"
             require_architecture(self._settings.arch, selection.host, command)
@@ -170,6 +179,7 @@ class Run:
         parametrize(metafunc)
 
     def apply_markers(self, items: list[pytest.Item]) -> None:
+        self._budgets.match(items)
         try:
             marks.apply_all(items, selection_of(self._config))
         except OptionError as error:
@@ -243,6 +253,7 @@ class Run:
         record = recorder.take(report)
         if record is not None:
             self._recorder.add(self._places.place(record, report))
+            report.user_properties += github.properties(record)
 
     # pytest-xdist
 
@@ -288,13 +299,14 @@ class Run:
             if workers.place_of(self._config):
                 workers.report_back(self._config, place=places.to_json(self._config))
             return
+        over = self._budgets.finish(self._recorder)
         if self._usage_errors:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
-        elif self._vacuous() and session.exitstatus == pytest.ExitCode.OK:
+        elif (over or self._vacuous()) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if self._settings.report is not None and not self._listing:
+        if publishing.told(self._settings) and not self._listing:
             facts = dataclasses.replace(self._facts(), exit_status=int(session.exitstatus))
-            document.write(Report(facts, self._recorder.records), self._settings.report)
+            publishing.write(Report(facts, self._recorder.records), self._settings)
 
     def pytest_report_header(self) -> list[str]:
         self._header_shown = True
@@ -325,8 +337,13 @@ class Run:
             terminalreporter.section("applesilicon")
             for line in lines:
                 terminalreporter.write_line(line)
-        if self._settings.report is not None:
-            terminalreporter.write_line(f"\nreport: {self._settings.report}")
+        announced = self._budgets.announcement(self._recorder.records)
+        if announced:
+            terminalreporter.write_line(f"\n{announced}", yellow=True)
+        for line in publishing.told(self._settings):
+            terminalreporter.write_line(f"\n{line}")
+        for line in publishing.to_github(self._config, self._report(), os.environ):
+            terminalreporter.write_line(line)
         for line in self._never_ran_lines() if exitstatus in _FINISHED else ():
             terminalreporter.write_line(line, red=True)
 
@@ -369,10 +386,18 @@ class Run:
             targets=selection.targets,
             settings=self._settings.as_text(),
             versions=versions,
-            notes=(*selection.notes, f"mnist: {found.describe()}"),
+            notes=(*selection.notes, f"mnist: {found.describe()}", *self._vision(names)),
             places=self._places.all,
             samples=(self._monitor.samples if self._monitor else tuple(self._worker_samples)),
+            conditions=self._budgets.conditions(self._recorder.records),
+            **self._counted.facts(),
         )
+
+    @staticmethod
+    def _vision(names: Iterable[str]) -> list[str]:
+        """What the models of torchvision need here, where the run uses torch."""
+        said = vision.note() if "torch" in names else ""
+        return [said] if said else []
 
     def _width(self) -> int:
         return int(self._config.get_terminal_writer().fullwidth)

@@ -183,9 +183,10 @@ def _not_probed(framework: str, spec: str, host: Host) -> Health:
 
 def _require_fallback(settings: Settings, selection: Selection) -> None:
     if pytorch.simulating():
-        # The simulated device reads the variable whenever it is told to, the real one once.
+        # The simulated device is told, at any time; the variable is for child processes.
         allow = settings.mps_fallback == "allow"
-        os.environ[pytorch.FALLBACK_VARIABLE] = "1" if allow else "0"
+        if fallback.in_force(os.environ) != settings.mps_fallback:
+            os.environ[pytorch.FALLBACK_VARIABLE] = "1" if allow else "0"
         pytorch.simulate(allow)
         return
     on_mps = any(target.device == "mps" for target in selection.targets)

@@ -25,8 +25,13 @@ NEEDED = (
     "pytest_applesilicon/plugin.py",
     "pytest_applesilicon/data/mnist_subset.npz",
     "pytest_applesilicon/data/MNIST-LICENSE.txt",
+    "pytest_applesilicon/data/chips.tsv",
+    "pytest_applesilicon/data/published.tsv",
     "pytest_applesilicon/doctor/tables/torch_macos.tsv",
     "pytest_applesilicon/frameworks/tables/tensorflow_failures.tsv",
+    "pytest_applesilicon/reports/report.schema.json",
+    "pytest_applesilicon/reports/page/page.html.j2",
+    "pytest_applesilicon/reports/page/page.js",
     "pytest_applesilicon/suites/__init__.py",
     "pytest_applesilicon/suites/training/predict.py",
 )

@@ -73,6 +73,21 @@ def backward(result: Any, sources: list[Any], layout: str) -> tuple[Any, ...]:
     return found
 
 
+def in_any_order(name: str, result: Any) -> Any:
+    """What is differentiated of an operator whose results come in no order.
+
+    Eigenvalues, and eigenvectors with them, may come in any order (LAPACK's geev promises
+    none), so that an upstream gradient for the first is one for another elsewhere. Sums of
+    powers of all are the same in every order. Other results are returned as they are.
+    """
+    if name == "linalg.eigvals":
+        return result.square().sum(-1), result.pow(3).sum(-1)
+    if name == "linalg.eig":
+        values, vectors = result
+        return values.square().sum(-1), values.pow(3).sum(-1), vectors.abs().pow(3).sum(-1)
+    return result
+
+
 def upstream_of(output: Any, layout: str) -> Any:
     """Quarters from -1 to 1 in turn, which every dtype holds exactly; expanded: ones."""
     import torch

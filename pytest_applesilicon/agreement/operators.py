@@ -32,6 +32,8 @@ _UNSUPPORTED = (
     "unsupported",
     "doesn't support",
     "does not support",
+    # A kernel that is looked up by device, past the dispatcher (DispatchStub.cpp).
+    "DispatchStub",
 )
 
 
@@ -435,6 +437,7 @@ def _gradients(operator: Operator, sample: Sample, layout: str, *args: Any, **kw
     watch = gradients.differentiable(given, required=False)
     with torch.enable_grad():
         (moved, named), sources = gradients.watched(given, watch)
-        result = sample.process(operator.call(sample, args=moved, kwargs=named))
+        result = operator.call(sample, args=moved, kwargs=named)
+        result = sample.process(gradients.in_any_order(operator.name, result))
         inputs = [source for _, source in sources]
         return gradients.backward(result, inputs, layout or "contiguous")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -125,10 +124,18 @@ class Signs:
         return float(_sign_pool(1, False)[self._start()])
 
 
-@functools.lru_cache(maxsize=4)
+#: The longest run of the pool that was asked for, of real and of complex signs.
+_pools: dict[bool, Any] = {}
+
+
 def _sign_pool(repeats: int, as_complex: bool) -> Any:
+    """At least so many repeats of the pool; one tensor is kept, for the largest takes 40 MiB."""
     import torch
 
-    generator = torch.Generator().manual_seed(0)
-    signs = torch.randint(0, 2, (_POOL,), generator=generator) * 2 - 1
-    return signs.to(torch.complex128 if as_complex else torch.float64).repeat(repeats)
+    kept = _pools.get(as_complex)
+    if kept is None or kept.numel() < repeats * _POOL:
+        generator = torch.Generator().manual_seed(0)
+        signs = torch.randint(0, 2, (_POOL,), generator=generator) * 2 - 1
+        kept = signs.to(torch.complex128 if as_complex else torch.float64).repeat(repeats)
+        _pools[as_complex] = kept
+    return kept

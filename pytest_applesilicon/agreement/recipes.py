@@ -36,7 +36,7 @@ def recipe_of(func: Any) -> Callable[..., Any] | None:
     if ours is not None or _is_simple(func):
         return ours
     # torch's recipes of operators that write return what should have been written.
-    recipe = None if writes(func) else _of_torch().get(func)
+    recipe = None if writes(func) else _of_torch().get(func) or _body_of(func)
     return None if recipe is None else functools.partial(_without_mode, recipe)
 
 
@@ -58,6 +58,24 @@ def writes(func: Any) -> bool:
 
 def _name(func: Any) -> str:
     return str(func).partition(".")[2].partition(".")[0]
+
+
+def _body_of(func: Any) -> Callable[..., Any] | None:
+    """The body of an operator written in Python by ``torch.library.custom_op``.
+
+    torch's chunked cross entropies are such: a dispatch mode sees one operator, in which a loss
+    is the difference of numbers that may be much larger.
+    """
+    if func.namespace in ("aten", "prims"):
+        return None
+    try:
+        from torch._library.custom_ops import OPDEFS
+
+        # The function that was decorated stands under no public name.
+        body: Callable[..., Any] = OPDEFS[f"{func.namespace}::{_name(func)}"]._init_fn  # noqa: SLF001
+    except (ImportError, LookupError, AttributeError):
+        return None
+    return body
 
 
 @functools.cache
@@ -89,6 +107,18 @@ def _ours() -> Mapping[Any, Callable[..., Any]]:
         aten.linalg_pinv.atol_rtol_tensor: _pseudo_inverse,
         aten._batch_norm_with_update.default: _batch_norm_and_write,  # noqa: SLF001
         aten.native_batch_norm.default: _batch_norm,
+        aten.native_layer_norm.default: _layer_norm,
+        aten.native_group_norm.default: _group_norm,
+        aten.native_layer_norm_backward.default: functools.partial(
+            _normalisation_backward, aten.native_layer_norm_backward.default, 3
+        ),
+        aten.native_group_norm_backward.default: functools.partial(
+            _normalisation_backward, aten.native_group_norm_backward.default, 2
+        ),
+        aten.native_batch_norm_backward.default: functools.partial(
+            _normalisation_backward, aten.native_batch_norm_backward.default, 5
+        ),
+        aten.histogram.bin_ct: functools.partial(_histogram, aten.histogram.bin_ct),
         aten.grid_sampler_3d.default: functools.partial(_sampled, aten.grid_sampler_3d),
         aten.grid_sampler_2d_backward.default: functools.partial(
             _sampled_backward, aten.grid_sampler_2d_backward
@@ -209,6 +239,62 @@ def _batch_norm(
     scale = scale if weight is None else scale * weight
     scale = scale.reshape(-1, *[1] * (given.dim() - 2))
     return output + mode.rounding_of(given * scale), *saved
+
+
+def _layer_norm(
+    mode: Any, given: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float
+) -> Any:
+    """Layer normalisation, with the rounding of ``x * scale + shift``; see ``_batch_norm``.
+
+    Of one float16 element torch's kernel for the CPU returns what remains of that difference,
+    not zero (seen with torch 2.13).
+    """
+    import torch
+
+    recipe = _of_torch()[torch.ops.aten.native_layer_norm.default]
+    output, mean, scale = recipe(given, normalized_shape, weight, bias, eps)
+    by = scale if weight is None else scale * weight
+    return output + mode.rounding_of(given * by), mean, scale
+
+
+def _group_norm(mode: Any, given: Any, weight: Any, bias: Any, *sizes: Any) -> Any:
+    """Group normalisation, with the rounding of ``x * scale + shift``; see ``_batch_norm``."""
+    import torch
+
+    recipe = _of_torch()[torch.ops.aten.native_group_norm.default]
+    output, mean, scale = recipe(given, weight, bias, *sizes)
+    batch, channels, _, groups, _ = sizes
+    by = scale.repeat_interleave(channels // groups, 1)
+    by = (by if weight is None else by * weight).reshape(batch, channels, *[1] * (given.dim() - 2))
+    return output + mode.rounding_of(given * by), mean, scale
+
+
+def _normalisation_backward(function: Any, place: int, mode: Any, *args: Any) -> Any:
+    """The backward pass of a normalisation, with the rounding of ``x * scale - mean * scale``.
+
+    The mean, at ``place``, moves: the difference is small where the mean is large.
+    """
+    mean = args[place]
+    if mean is not None:
+        args = (*args[:place], mean + mode.rounding_of(mean.abs()), *args[place + 1 :])
+    return _of_torch()[function](*args)
+
+
+def _histogram(function: Any, mode: Any, given: Any, bins: int, **kwargs: Any) -> Any:
+    """Counts of the bins of a range, in which the place of each value is rounded.
+
+    A value falls into bin ``floor((x - low) * bins / (high - low))``: rounded in the dtype, that
+    is off by an epsilon of x and of the end of the range, and a value on an edge may fall on
+    either side (``histogramdd_cpu_contiguous`` in aten/src/ATen/native/cpu/HistogramKernel.cpp).
+    """
+    counts, edges = function(given, bins, **kwargs)
+    if not given.numel():
+        return counts, edges
+    low, high = edges[0].item(), edges[-1].item()
+    moved = given + mode.rounding_of(given.abs() + max(abs(low), abs(high)))
+    inside = (given >= low) & (given <= high)
+    moved = moved.clamp(low, high).where(inside, given)
+    return function(moved, bins, **{**kwargs, "range": (low, high)})[0], edges
 
 
 def _pseudo_inverse(

@@ -7,6 +7,7 @@ it; elsewhere nothing is started and no framework is imported.
 
 from __future__ import annotations
 
+import ast
 import concurrent.futures
 import importlib.metadata
 import os
@@ -15,6 +16,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -263,11 +265,30 @@ _IMPORT = re.compile(r"^\s*(import torch\b|from torch\b.* import )")
 
 def _setting_lines(name: str, text: str) -> Iterator[str]:
     imported = "-"
+    quoted = _quoted_lines(text)
     for number, line in enumerate(text.splitlines(), 1):
+        if number in quoted:
+            continue
         if imported == "-" and _IMPORT.match(line):
             imported = str(number)
         if _SETTING.match(line):
             yield f"{name}\t{number}\t{imported}\t{line.strip()}"
+
+
+def _quoted_lines(text: str) -> set[int]:
+    """The lines that begin inside a string: documentation, or a program that is data."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an escape that somebody else's file gets wrong
+        try:
+            tree = ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return set()
+    return {
+        line
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Constant, ast.JoinedStr))
+        for line in range(node.lineno + 1, (node.end_lineno or node.lineno) + 1)
+    }
 
 
 def _source_files(folder: Path) -> Iterator[Path]:

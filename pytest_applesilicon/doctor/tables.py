@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pytest_applesilicon.frameworks import tables
+from pytest_applesilicon import tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def rows(table: str) -> tuple[Mapping[str, str], ...]:
     """The rows of ``tables/<table>.tsv`` by the names in its first line."""
-    return tables.rows(table, "pytest_applesilicon.doctor")
+    return tables.rows("pytest_applesilicon.doctor", f"tables/{table}.tsv")
 
 
 def known_error(text: str, check: str) -> Mapping[str, str] | None:

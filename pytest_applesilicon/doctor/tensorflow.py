@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
+from pytest_applesilicon import tables as every_table
 from pytest_applesilicon.doctor import tables
 from pytest_applesilicon.doctor.check import Check, fine, problem, unknown
 from pytest_applesilicon.doctor.facts import release, tensorflow
 from pytest_applesilicon.doctor.numpy import abi_problem
-from pytest_applesilicon.frameworks import tables as framework_tables
 from pytest_applesilicon.frameworks.tensorflow_failures import LAST_PAIR
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def _row(facts: Facts) -> Mapping[str, str] | None:
     """The row of the installed TensorFlow; ``None`` where no plugin works with it."""
     installed = facts.version(tensorflow(facts) or "")
     wanted = release(installed) if installed else ""
-    rows = framework_tables.rows("tensorflow_metal")
+    rows = every_table.rows("pytest_applesilicon.frameworks", "tables/tensorflow_metal.tsv")
     return next((row for row in rows if row["tensorflow"] == wanted), None)
 
 

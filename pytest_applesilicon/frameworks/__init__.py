@@ -27,7 +27,11 @@ NAMES = tuple(_MODULES)
 
 def is_installed(name: str) -> bool:
     """Whether the framework can be found; it is not imported."""
-    module = _MODULES[name][0]
+    return found(_MODULES[name][0])
+
+
+def found(module: str) -> bool:
+    """Whether a module can be found; it is not imported."""
     if module in sys.modules:
         return sys.modules[module] is not None
     try:

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_applesilicon.frameworks import tables
+from pytest_applesilicon import tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +63,7 @@ def known_failure(versions: Versions, *, refused_only: bool = True) -> Failure |
         versions: what is installed; without a plugin only rows that name none are looked at.
         refused_only: leave out rows of combinations that can be imported.
     """
-    for row in tables.rows("tensorflow_failures"):
+    for row in tables.rows("pytest_applesilicon.frameworks", "tables/tensorflow_failures.tsv"):
         if refused_only and row["outcome"] not in _REFUSED:
             continue
         if _fits(row, versions):
@@ -78,7 +78,7 @@ def explain(text: str, versions: Versions) -> Failure | None:
     """
     found = [
         row
-        for row in tables.rows("tensorflow_failures")
+        for row in tables.rows("pytest_applesilicon.frameworks", "tables/tensorflow_failures.tsv")
         if row["pattern"] and re.search(row["pattern"], text)
     ]
     found.sort(key=lambda row: 0 if _fits(row, versions) else 1 + any(map(row.get, _COLUMNS)))
@@ -88,7 +88,7 @@ def explain(text: str, versions: Versions) -> Failure | None:
 def plugins_for(tensorflow: str) -> tuple[str, ...]:
     """The releases of tensorflow-metal that work with a TensorFlow, best first."""
     release = ".".join(tensorflow.split(".")[:2])
-    for row in tables.rows("tensorflow_metal"):
+    for row in tables.rows("pytest_applesilicon.frameworks", "tables/tensorflow_metal.tsv"):
         if row["tensorflow"] == release:
             return tuple(row["metal"].split())
     return ()

@@ -12,14 +12,15 @@ if TYPE_CHECKING:
 
     from pytest_applesilicon.records import OpOutcome, Record
 
-_OUTCOMES = ("native", "fallback", "unsupported", "wrong", "crashed", "hung", "not-run")
+#: Of an operator, the best first.
+OUTCOMES = ("native", "fallback", "unsupported", "wrong", "crashed", "hung", "not-run")
 
 #: How many operators the list of the worst agreement shows.
 _WORST = 5
 
 
 def lines(records: Sequence[Record], width: int) -> list[str]:
-    """Tables of outcomes by category, one a place, and who came closest to the limit."""
+    """Tables of outcomes by category, framework and device, and who is closest to the limit."""
     found: dict[str, list[OpOutcome]] = {}
     several = len({record.framework for record in records if record.operator is not None}) > 1
     for record in records:
@@ -40,7 +41,7 @@ def _table(device: str, outcomes: Sequence[OpOutcome]) -> list[str]:
         category: Counter(one.outcome for one in outcomes if one.category == category)
         for category in categories
     }
-    shown = [name for name in _OUTCOMES if any(count[name] for count in counts.values())]
+    shown = [name for name in OUTCOMES if any(count[name] for count in counts.values())]
     total: Counter[str] = Counter(one.outcome for one in outcomes)
     rows = [[f"operators on {device}", *shown]]
     rows += [[name, *(str(count[one]) for one in shown)] for name, count in counts.items()]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from pytest_applesilicon.files import write_whole
@@ -19,6 +20,7 @@ from pytest_applesilicon.records import (
     Report,
     RunFacts,
     Sample,
+    Source,
     Target,
     finite_or_name,
     record_from_fields,
@@ -60,13 +62,45 @@ def read(path: Path) -> Report:
         ReportError: naming the file, and the field or the position.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except OSError as error:
         raise ReportError(f"{path}: {error.strerror}") from None
+    return parse(path, content)
+
+
+def parse(path: Path, content: bytes) -> Report:
+    """The report in the content of a file, which messages call ``path``.
+
+    Raises:
+        ReportError: naming the file, and the field or the position.
+    """
+    try:
+        document = json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # the latter: brackets nested without end
         raise ReportError(f"{path}: not a whole JSON document: {error}") from None
     _check_version(path, document)
     return _parse(path, document)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of the file, made from the structs that read it."""
+    import msgspec
+
+    from pytest_applesilicon.reports.schema import Document
+
+    made: dict[str, Any] = msgspec.json.schema(Document)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Report of pytest-applesilicon",
+        "description": f"schema_version {SCHEMA_VERSION}; numbers that JSON lacks are strings",
+        **made,
+    }
+
+
+def schema_text() -> str:
+    """The schema as the package ships it."""
+    text = resources.files(__package__).joinpath("report.schema.json")
+    return text.read_text(encoding="utf-8")
 
 
 def _check_version(path: Path, document: Any) -> None:
@@ -105,6 +139,10 @@ def _parse(path: Path, document: dict[str, Any]) -> Report:
             for one in plain["places"]
         ),
         samples=tuple(Sample(**one) for one in plain["samples"]),
+        conditions=plain["conditions"],
+        source=Source(**plain["source"]) if plain["source"] is not None else None,
+        selected=plain["selected"],
+        deselected=plain["deselected"],
     )
     return Report(facts, tuple(record_from_fields(record) for record in plain["records"]))
 

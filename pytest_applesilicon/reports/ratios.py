@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_applesilicon.reports import figures
 from pytest_applesilicon.reports.columns import GAP, columns, shorten
 
 if TYPE_CHECKING:
@@ -37,14 +38,7 @@ def lines(records: Sequence[Record], width: int) -> list[str]:
 def _row(name: str, seconds: dict[str, float], names: Sequence[str]) -> list[str]:
     first = seconds[names[0]]
     ratios = [f"{seconds[other] / first:.2f}" if first else "-" for other in names[1:]]
-    return [name, *(_figure(seconds[each]) for each in names), *ratios]
-
-
-def _figure(seconds: float) -> str:
-    for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 1e-6:.3g} us"
+    return [name, *(figures.seconds(seconds[each]) for each in names), *ratios]
 
 
 def _timed(records: Sequence[Record], names: Sequence[str]) -> dict[str, dict[str, float]]:

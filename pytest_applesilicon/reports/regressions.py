@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from pytest_applesilicon.records import Record
 
-_TEST = re.compile(r"suites/regressions/\S+::test_regression\[.*?([A-Za-z]+-[0-9]+)(-[^-]*)?\]$")
+#: The id of a test of a reported bug; group 1 is the name of the bug.
+TEST = re.compile(r"suites/regressions/\S+::test_regression\[.*?([A-Za-z]+-[0-9]+)(-[^-]*)?\]$")
 
 #: Outcomes in which a bug shows itself.
 _PRESENT = frozenset({"failed", "crashed", "hung"})
@@ -27,7 +28,7 @@ def lines(records: Sequence[Record], width: int) -> list[str]:
     """How many bugs are present, absent and not looked for; and the names of those present."""
     found: dict[str, dict[str, list[str]]] = {}
     for record in records:
-        named = _TEST.search(record.test_id)
+        named = TEST.search(record.test_id)
         if named:
             bugs = found.setdefault(record.device or "none", {})
             bugs.setdefault(named[1], []).append(record.outcome)

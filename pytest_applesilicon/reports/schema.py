@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec  # noqa: TID253 - this module is imported inside a function
 
+from pytest_applesilicon.measured import VerdictState  # noqa: TC001 - read by msgspec
 from pytest_applesilicon.records import HealthState, Outcome, TestOutcome  # noqa: TC001 - read by msgspec
 
 #: A number, or the name of one that JSON does not have.
@@ -64,12 +65,25 @@ class TargetField(_Strict, frozen=True):
     asked: bool
 
 
+class PublishedField(_Strict, frozen=True):
+    """See ``records.Published``."""
+
+    value: str
+    unit: str
+    machine: str
+    device: str
+    software: str
+    source: str
+    note: str
+
+
 class MeasurementField(_Strict, frozen=True):
     """See ``records.Measurement``."""
 
     name: str
     value: Number
     unit: str
+    published: list[PublishedField] = []
 
 
 class TimingField(_Strict, frozen=True):
@@ -81,6 +95,30 @@ class TimingField(_Strict, frozen=True):
     iqr_s: Number
     rounds: int
     iterations: int
+    mode: str = ""
+    timer: str = ""
+    sync_s: Number = 0.0
+    first_call_s: Number = 0.0
+    device_s: Number | None = None
+    device_peak_bytes: int | None = None
+    process_peak_bytes: int | None = None
+    low_s: Number | None = None
+    high_s: Number | None = None
+    blocks: list[list[Number]] = []
+
+
+class VerdictField(_Strict, frozen=True):
+    """See ``measured.Verdict``."""
+
+    limit_name: str
+    state: VerdictState
+    where: str
+    limit: Number | None
+    value: Number | None
+    low: Number | None
+    high: Number | None
+    unit: str
+    reason: str
 
 
 class OpOutcomeField(_Strict, frozen=True):
@@ -133,6 +171,7 @@ class RecordField(_Strict, frozen=True):
     activity: ActivityField | None = None
     place: str = ""
     repeats: RepeatsField | None = None
+    verdicts: list[VerdictField] = []
 
 
 class SampleField(_Strict, frozen=True):
@@ -156,6 +195,14 @@ class PlaceField(_Strict, frozen=True):
     lost: str
 
 
+class SourceField(_Strict, frozen=True):
+    """See ``records.Source``."""
+
+    commit: str
+    tree: str
+    clean: bool
+
+
 class Document(_Strict, frozen=True):
     """The whole file."""
 
@@ -172,3 +219,7 @@ class Document(_Strict, frozen=True):
     records: list[RecordField]
     places: list[PlaceField] = []
     samples: list[SampleField] = []
+    conditions: dict[str, str] = {}
+    source: SourceField | None = None
+    selected: int | None = None
+    deselected: int = 0

@@ -9,15 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_applesilicon.host import describe
 from pytest_applesilicon.records import RAN, SIMULATED_NOTICE
-from pytest_applesilicon.reports import activity, coverage, ratios, regressions, samples
+from pytest_applesilicon.reports import (
+    activity,
+    benchmarks,
+    budgets,
+    coverage,
+    ratios,
+    regressions,
+    samples,
+)
 from pytest_applesilicon.reports.columns import GAP, columns, shorten
+from pytest_applesilicon.reports.figures import figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pytest_applesilicon.records import Record, Report, RunFacts, Target
 
-_OUTCOMES = ("passed", "failed", "error", "crashed", "hung", "xfailed", "xpassed", "skipped")
+#: Of a test, in the order of the columns.
+OUTCOMES = ("passed", "failed", "error", "crashed", "hung", "xfailed", "xpassed", "skipped")
 
 #: In characters: no terminal is narrower, and no name is cut to less.
 _LEAST_WIDTH = 20
@@ -65,8 +75,10 @@ def summary(report: Report, width: int) -> list[str]:
         coverage.lines(records, width),
         regressions.lines(records, width),
         activity.lines(records, width),
+        benchmarks.lines(report.records, width),
         _measurement_table(records, width),
         _repeated(records, width),
+        budgets.lines(records, width),
         ratios.lines(report.records, width),
         _places(report, width),
         samples.lines(report.facts.samples, width),
@@ -109,7 +121,7 @@ def _outcome_table(records: Sequence[Record], width: int) -> list[str]:
         place: Counter(one.outcome for one in records if (one.framework, one.device) == place)
         for place in places
     }
-    shown = [name for name in _OUTCOMES if any(count[name] for count in counts.values())]
+    shown = [name for name in OUTCOMES if any(count[name] for count in counts.values())]
     rows = [["device", "framework", "tests", *shown]]
     for (framework, device), count in counts.items():
         figures = [str(count[name]) for name in shown]
@@ -126,15 +138,21 @@ def _sentence(titles: Sequence[str], row: Sequence[str]) -> str:
 
 
 def _measurement_table(records: Sequence[Record], width: int) -> list[str]:
-    """Every measurement, as many devices side by side as fit, in the order the tests ran."""
+    """Every measurement, as many devices side by side as fit, in the order the tests ran.
+
+    Without those that the table of benchmarks shows.
+    """
     values: dict[str, dict[str, str]] = {}
     devices: dict[str, None] = {}
-    several = len({record.framework for record in records if record.measurements}) > 1
-    for record in records:
-        place = record.device or "-"
+    measured = [record for record in records if record.measurements]
+    several = len({record.framework for record in measured if record.framework}) > 1
+    for record in measured:
+        place = record.device or "host"
         if several and record.framework:
             place = f"{record.framework} {place}"
         for one in record.measurements:
+            if one is benchmarks.headline(record):
+                continue
             devices[place] = None
             values.setdefault(one.name, {})[place] = figure(one.value, one.unit)
     if not values:
@@ -169,12 +187,6 @@ def _groups(figures: Sequence[Sequence[str]], room: int) -> list[list[list[str]]
 
 def _size(column: Sequence[str]) -> int:
     return max(map(len, column)) + len(GAP)
-
-
-def figure(value: float, unit: str) -> str:
-    """A number to four significant digits, with its unit."""
-    text = f"{value:.4g}" if abs(value) < 1e5 else f"{value:.3e}"
-    return f"{text} {unit}".rstrip()
 
 
 def wrap(line: str, width: int) -> list[str]:

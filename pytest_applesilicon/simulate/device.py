@@ -182,7 +182,13 @@ def _register() -> None:
             kernel = tools.make(op)
         library.m.impl(f"aten::{name}", "MPS", kernel, False)
     for name in table.ALWAYS_FALLBACK - listed:
-        library.m.impl(f"aten::{name}", "MPS", _falls_back(tools, overload(name)), False)
+        op = overload(name)
+        composite = torch._C._dispatch_has_kernel_for_dispatch_key(
+            op.name(), "CompositeImplicitAutograd"
+        )
+        functional = composite and not plan.of(op).written
+        kernel = _composite_falls_back(op) if functional else _falls_back(tools, op)
+        library.m.impl(f"aten::{name}", "MPS", kernel, False)
     for name in table.native(table.path().read_text(encoding="utf-8"), "SparseMPS"):
         op = overload(name)
         if op is not None:
@@ -225,6 +231,29 @@ def _falls_back(tools: Any, op: Any) -> Callable[..., Any]:
     def kernel(*args: Any, **kwargs: Any) -> Any:
         warn(made.name)
         return tools.call(made, run, args, kwargs)
+
+    return kernel
+
+
+def _composite_falls_back(op: Any) -> Callable[..., Any]:
+    """The kernel of a composite that runs on the CPU with a warning: ``linalg_svd``.
+
+    A composite that has a kernel of its own for MPS has no derivative there, and torch's kernel
+    for autograd lets it run as it is, with a warning when a gradient flows (pytorch#104481).
+    The copies to the CPU and back are differentiable, and so is what runs between them.
+    """
+    name = op.name()
+
+    def kernel(*args: Any, **kwargs: Any) -> Any:
+        import torch
+
+        warn(name)
+        device = next(one.device for one in args if isinstance(one, torch.Tensor))
+        host = (one.cpu() if isinstance(one, torch.Tensor) else one for one in args)
+        results = op(*host, **kwargs)
+        if isinstance(results, torch.Tensor):
+            return results.to(device)
+        return tuple(one.to(device) for one in results)
 
     return kernel
 

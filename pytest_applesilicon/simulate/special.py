@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from pytest_applesilicon.simulate import counters, faults, plan, texts
@@ -194,8 +195,10 @@ def _linear_backward(x: Any, upstream: Any, weight: Any, mask: Any) -> tuple[Any
     if weight.dim() == 1:
         one = _linear_backward(x, upstream.unsqueeze(-1), weight.unsqueeze(0), mask)
         return one[0], None if one[1] is None else one[1].reshape(weight.shape), one[2]
-    rows = upstream.reshape(-1, upstream.shape[-1])
-    flat = x.reshape(-1, x.shape[-1])
+    # Not -1 for the rows: without features, nothing tells how many there are.
+    count = math.prod(x.shape[:-1])
+    rows = upstream.reshape(count, upstream.shape[-1])
+    flat = x.reshape(count, x.shape[-1])
     return (
         (rows @ weight).reshape(x.shape) if mask[0] else None,
         rows.t() @ flat if mask[1] else None,

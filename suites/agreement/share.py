@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pytest_applesilicon import opinfo
-from pytest_applesilicon.agreement import calls, forms, oracle, telling, walking
+from pytest_applesilicon.agreement import calls, forms, operators, oracle, telling, walking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,11 +27,6 @@ COMPUTE = ("pointwise", "reduction", "nn", "indexing", "linear algebra")
 
 #: The categories of operators that take an input; the others create or draw.
 TAKE_INPUT = (*COMPUTE, "special", "fft", "sorting", "view", "other")
-
-#: What torch says where a kernel is missing or does not take a dtype.
-LACKING = re.compile(
-    "not (currently )?implemented for|not supported|unsupported|does(n't| not) support"
-)
 
 
 def share(found: Sequence[Any], settings: Settings) -> list[Any]:
@@ -53,7 +48,7 @@ def check_form(operator: str, form: str, direction: str, applesilicon: AppleSili
     found = forms.check(
         operator,
         form,
-        device=applesilicon.spec,
+        device=applesilicon.framework.device(applesilicon.spec),
         direction=direction,
         seed=applesilicon.settings.seed,
     )
@@ -92,7 +87,7 @@ def run(call: Callable[..., Any], args: Any, kwargs: Any, hosts: Any) -> Any:
             return calls.on_device(call, args, kwargs)
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
             text = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-            if isinstance(error, NotImplementedError) or LACKING.search(str(error)):
+            if operators.is_lacking(error):
                 pytest.skip(f"unsupported: {text}")
             hosts = walking.copied(hosts)
             try:

@@ -9,9 +9,7 @@ import pytest
 import torch
 
 from pytest_applesilicon import opinfo
-from pytest_applesilicon.agreement import functions
-
-from .share import LACKING
+from pytest_applesilicon.agreement import functions, operators
 
 if TYPE_CHECKING:
     from pytest_applesilicon.fixtures import AppleSilicon
@@ -56,6 +54,6 @@ def test_module(module_name: str, training: bool, applesilicon: AppleSilicon, de
                     seed=settings.seed,
                 )
             except (RuntimeError, TypeError) as error:
-                if isinstance(error, NotImplementedError) or LACKING.search(str(error)):
+                if operators.is_lacking(error):
                     pytest.skip(f"unsupported: {error}")
                 raise

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from .results import leave_rate
+from pytest_applesilicon.data import chips
 
 if TYPE_CHECKING:
-    from pytest_benchmark.fixture import BenchmarkFixture
+    from .bench import DeviceBench
 
-    from pytest_applesilicon.fixtures import AppleSilicon
-
-pytestmark = pytest.mark.frameworks("torch", "numpy")
+pytestmark = pytest.mark.frameworks("torch", "mlx", "jax", "numpy")
 
 SIZES = {"quick": (256, 512, 1024, 2048), "full": (256, 512, 1024, 2048, 4096, 8192)}
 
@@ -28,17 +26,15 @@ EPS = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 @pytest.mark.parametrize("dtype", list(EPS))
 @pytest.mark.parametrize("size", SIZES["full"])
-def test_matmul(
-    size: int, dtype: str, applesilicon: AppleSilicon, device: Any, benchmark: BenchmarkFixture
-) -> None:
-    if size not in SIZES[applesilicon.settings.size]:
+def test_matmul(size: int, dtype: str, bench: DeviceBench) -> None:
+    if size not in SIZES[bench.settings.size]:
         pytest.skip(f"{size} is run with --size=full")
-    framework, spec = applesilicon.framework, applesilicon.spec
+    framework, spec = bench.framework, bench.spec
     if framework.name == "numpy" and dtype != "float32":
         pytest.skip(f"NumPy multiplies {dtype} without a BLAS")
     if spec == "cpu" and dtype == "float16" and size > LARGEST_FLOAT16_ON_CPU:
         pytest.skip(f"float16 on the CPU is timed up to {LARGEST_FLOAT16_ON_CPU}")
-    draw = np.random.default_rng(applesilicon.settings.seed)
+    draw = np.random.default_rng(bench.settings.seed)
     left, right = (
         framework.to_device(
             draw.standard_normal((size, size), dtype=np.float32), spec, framework.dtype(dtype)
@@ -46,16 +42,25 @@ def test_matmul(
         for _ in range(2)
     )
 
-    def multiply() -> Any:
-        product = left @ right
-        framework.synchronize(spec)
-        return product
-
-    product = benchmark.pedantic(multiply, rounds=5, warmup_rounds=2)
+    product = bench.time(lambda: left @ right, rounds=5, warmup=2)
 
     check_kind(framework, product, (size, size), dtype, spec)
     check_rows(framework, left, right, product, EPS[dtype])
-    leave_rate(applesilicon, benchmark, f"matmul {dtype} {size}", 2 * size**3 / 1e12, "TFLOPS")
+    name = f"matmul {dtype} {size}"
+    work = 2 * size**3 / 1e12
+    bench.leave_rate(name, work, "TFLOPS")
+    leave_share(bench, name, work)
+
+
+def leave_share(bench: DeviceBench, name: str, work: float) -> None:
+    """Leave which share of the chip's float32 peak was reached, where the peak is known.
+
+    Against the highest peak that the sources name: the share is at least this.
+    """
+    peak = chips.peak_of(bench.applesilicon.host)
+    if peak is not None and bench.spec == "mps" and bench.median_s is not None:
+        share = work / bench.median_s / peak.tflops_high
+        bench.leave(f"{name}, share of {peak.tflops_high:g} TFLOPS", 100 * share, "%")
 
 
 def check_kind(framework: Any, product: Any, shape: tuple[int, int], dtype: str, spec: str) -> None:
@@ -78,9 +83,10 @@ def check_rows(framework: Any, left: Any, right: Any, product: Any, eps: float) 
     """
     size = left.shape[0]
     rows = [0, 1, size // 2, size - 1]
-    wide = [framework.to_host(values) for values in (left[rows], right, product[rows])]
-    error = np.abs(wide[2] - wide[0] @ wide[1])
-    allowed = 2 * size**0.5 * eps * np.sqrt(wide[0] ** 2 @ wide[1] ** 2)
+    wide = [framework.to_host(values) for values in (left, right, product)]
+    first, found = wide[0][rows], wide[2][rows]
+    error = np.abs(found - first @ wide[1])
+    allowed = 2 * size**0.5 * eps * np.sqrt(first**2 @ wide[1] ** 2)
     worst = np.unravel_index(int(np.argmax(error / allowed)), error.shape)
     assert (error <= allowed).all(), (
         f"row {rows[int(worst[0])]}, column {int(worst[1])} of the product is off by "

@@ -3,51 +3,50 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from .results import leave_rate
-
 if TYPE_CHECKING:
-    from pytest_benchmark.fixture import BenchmarkFixture
-
     from pytest_applesilicon.data.mnist import Mnist
-    from pytest_applesilicon.fixtures import AppleSilicon
+
+    from .bench import DeviceBench
 
 pytestmark = pytest.mark.frameworks("torch")
 
 #: The loss of a network that gives each of the ten digits the same chance.
 GUESSING = math.log(10)
 
+#: Digits of an epoch at quick size: as few as make the loss fall.
+QUICK = {"two_layer_net": 12_000, "mlp": 6_000, "cnn": 3_000}
 
-@pytest.mark.parametrize("name", ["two_layer_net"])
-def test_training_epoch(
-    name: str,
-    applesilicon: AppleSilicon,
-    device: Any,
-    mnist: Mnist,
-    benchmark: BenchmarkFixture,
-) -> None:
+#: The size of MNIST, and the epochs of the published run of the MLP.
+MNIST, EPOCHS = 60_000, 5
+
+
+@pytest.mark.parametrize("name", list(QUICK))
+def test_training_epoch(name: str, mnist: Mnist, bench: DeviceBench) -> None:
     from ..training import loop
     from ..training.networks import BATCH, optimizer_for
+    from .bench import nothing
 
-    digits = loop.Digits.on(device, mnist)
-    seed = applesilicon.settings.seed
-    network = loop.build(name, seed, device)
+    digits = loop.Digits.on(bench.device, mnist)
+    seed = bench.settings.seed
+    network = loop.build(name, seed, bench.device)
     optimizer = optimizer_for(name, network.parameters())
-    order = loop.batches(len(digits.train_labels), BATCH[name], seed, 0)
+    count = bench.pick(quick=QUICK[name], full=len(digits.train_labels))
+    order = loop.batches(min(count, len(digits.train_labels)), BATCH[name], seed, 0)
     losses = []
 
     def epoch() -> None:
-        losses.append(loop.train_epoch(network, optimizer, digits, order))
-        applesilicon.synchronize()
+        losses.append(loop.train_epoch(network, optimizer, digits, bench.say.watch(order)))
 
-    benchmark.pedantic(epoch, rounds=3, warmup_rounds=1)
+    bench.time(epoch, rounds=bench.pick(quick=2, full=EPOCHS), warmup=1, setup=nothing)
 
     assert not math.isnan(losses[-1]), "the loss is NaN"
     # One epoch is all there is with --benchmark-disable; its mean loss is 0.60 on the subset.
     assert losses[-1] < 0.5 * GUESSING, f"the network does not learn: {losses}"
     assert len(losses) == 1 or losses[-1] < losses[0], f"the loss does not fall: {losses}"
-    count = len(digits.train_labels)
-    leave_rate(applesilicon, benchmark, f"{name} epoch of {count:,}", count, "images/s")
+    bench.leave_rate(f"{name} epoch of {count:,}", count, "images/s")
+    if name == "mlp" and count == MNIST and bench.median_s is not None:
+        bench.leave(f"mlp, {EPOCHS} epochs of 60,000", EPOCHS * bench.median_s, "s")

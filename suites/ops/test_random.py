@@ -18,8 +18,9 @@ def check(direction: str, operator: str, dtype: str, applesilicon: AppleSilicon)
     """Fail where the operator is wrong, or ends in an outcome of --fail-on."""
     __tracebackhide__ = True
     settings = applesilicon.settings
+    device = applesilicon.framework.device(applesilicon.spec)
     found = random_checks.check(
-        operator, dtype, device=applesilicon.spec, direction=direction, seed=settings.seed
+        operator, dtype, device=device, direction=direction, seed=settings.seed
     )
     applesilicon.leave_operator(found)
     assert found.outcome not in settings.fail_on, f"{found.outcome}: {found.reason}"

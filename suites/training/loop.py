@@ -10,7 +10,7 @@ import torch
 from .networks import BATCH, NETWORKS, optimizer_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from pytest_applesilicon.data.mnist import Mnist
 
@@ -72,7 +72,7 @@ def train_epoch(
     network: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     digits: Digits,
-    order: list[torch.Tensor],
+    order: Iterable[torch.Tensor],
 ) -> float:
     """One epoch over the batches; returns the mean loss."""
     network.train()

@@ -15,7 +15,10 @@ import pytest
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
     """Run pytest in a process of its own; NumPy is the framework, so that no test needs more."""
     # The inner run is no worker of the outer one, and has no options but its own.
-    for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTORCH_ENABLE_MPS_FALLBACK"):
+    for name in (
+        *("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTORCH_ENABLE_MPS_FALLBACK"),
+        *("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"),
+    ):
         monkeypatch.delenv(name, raising=False)
 
     def run_pytest(*args: str, beside: str = "") -> pytest.RunResult:

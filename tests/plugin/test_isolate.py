@@ -212,7 +212,9 @@ def test_device_is_the_same_in_the_child(pytester, run, report):
     (record,) = report()["records"]
     assert record["nodeid"].endswith("::test_measures[cpu]")
     assert record["device"] == "cpu"
-    assert record["measurements"] == [{"name": "accuracy", "value": 0.5, "unit": ""}]
+    assert record["measurements"] == [
+        {"name": "accuracy", "value": 0.5, "unit": "", "published": []}
+    ]
 
 
 @SERIAL_AND_WORKERS

@@ -94,8 +94,8 @@ def test_record_tells_what_was_measured_and_why_a_test_failed(pytester, run, rep
 
     records = {record["test_id"].partition("::")[2]: record for record in report()["records"]}
     assert records["test_passes[cpu]"]["measurements"] == [
-        {"name": "accuracy", "value": 0.5, "unit": ""},
-        {"name": "rate", "value": "inf", "unit": "TFLOPS"},
+        {"name": "accuracy", "value": 0.5, "unit": "", "published": []},
+        {"name": "rate", "value": "inf", "unit": "TFLOPS", "published": []},
     ]
     assert records["test_fails[cpu]"]["reason"] == "AssertionError: two lines"
     assert records["test_skips[cpu]"]["reason"] == "not today"

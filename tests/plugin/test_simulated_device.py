@@ -100,13 +100,17 @@ def test_the_fallback_is_switched(pytester, run, choice, outcome, workers):
         """
         import os, torch
         def test_missing(device):
-            assert os.environ["PYTORCH_ENABLE_MPS_FALLBACK"]
             torch.linalg.eigvals(torch.eye(2, device=device))
+        def test_child_processes_are_told(device):
+            print("said", os.environ.get("PYTORCH_ENABLE_MPS_FALLBACK", "0"))
         """
     )
-    result = run("--device=mps-sim", f"--mps-fallback={choice}", *filter(None, [workers]))
+    # A setting that the plugin makes itself is no warning of a useless one.
+    strict = ["-W", "error::pytest_applesilicon.UselessSettingWarning", "-rP"]
+    result = run("--device=mps-sim", f"--mps-fallback={choice}", *strict, *filter(None, [workers]))
 
-    result.assert_outcomes(**{outcome: 1})
+    result.assert_outcomes(passed=1 + (outcome == "passed"), failed=int(outcome == "failed"))
+    result.stdout.fnmatch_lines([f"said {int(choice == 'allow')}"])
     if choice == "allow":
         result.stdout.re_match_lines([r"fallback to the CPU +calls +tests", "aten::_linalg_eig.*"])
 

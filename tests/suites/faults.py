@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import faults_agreement
+import faults_benchmarks
 from fault import FEW_OPERATORS, Fault, Install
 from faults_doctor import PLANTED
 
@@ -219,7 +220,10 @@ def waiting_fails(every: int) -> Install:
     """The device reports an error each time so many waits are over."""
 
     def install(patch: pytest.MonkeyPatch) -> None:
-        from pytest_applesilicon.frameworks.pytorch import TorchAdapter
+        from functools import partial
+
+        from pytest_applesilicon.frameworks import measuring
+        from pytest_applesilicon.frameworks.pytorch import ADAPTER, TorchAdapter
 
         waits = itertools.count(1)
 
@@ -228,6 +232,10 @@ def waiting_fails(every: int) -> Install:
                 raise RuntimeError("command buffer exited with error status")
 
         patch.setattr(TorchAdapter, "synchronize", synchronize)
+        # The CPU is not waited for; a device is.
+        patch.setattr(
+            measuring, "synchronizer", lambda framework, spec: partial(ADAPTER.synchronize, spec)
+        )
 
     return install
 
@@ -479,6 +487,7 @@ CHILD: dict[str, Callable[[], None]] = {
     "loaded-weight-is-off": _loads(_one_weight_is_off),
     "loaded-weight-is-missing": _loads(_one_weight_is_missing),
     "loaded-images-are-mirrored": _loads(_images_are_mirrored),
+    **faults_benchmarks.CHILD,
 }
 
 
@@ -677,14 +686,14 @@ FAULTS = (
         {MATMUL: "command buffer exited", EPOCH: "command buffer exited"},
         # Two products or one epoch warm up, and the fourth is within the rounds of both.
         waiting_fails(every=4),
-        only="cpu-256 or test_training_epoch",
+        only="cpu-256 or (test_training_epoch and two_layer_net)",
     ),
     Fault(
         "device-fails-at-once",
         "the device reports an error the first time it is waited for",
         {MATMUL: "command buffer exited", EPOCH: "command buffer exited"},
         waiting_fails(every=1),
-        only="cpu-256-float32 or test_training_epoch",
+        only="cpu-256-float32 or (test_training_epoch and two_layer_net)",
     ),
     Fault(
         "operators-in-half",
@@ -849,6 +858,8 @@ FAULTS = (
         only="two_layer_net",
     ),
     *faults_agreement.FAULTS,
+    *faults_benchmarks.FAULTS,
+    *faults_benchmarks.child_faults(in_child),
     *(Fault(**planted) for planted in PLANTED),
 )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import faults_benchmarks
 import faults_frameworks
 import faults_random
 import faulty_runs
@@ -33,6 +34,7 @@ SOUND_ONLY = (
     f" and not (test_mixed_dtypes and not ({FEW_PAIRS}) and not ({FEW_SCALARS}))"
     f" and not (test_modules and not ({FEW_MODULES}))"
     f" and not (test_optimizers and not ({FEW_OPTIMIZERS}))"
+    f" and {faults_benchmarks.SLOW}"
 )
 SOUND_OPTIONS = tuple(dict.fromkeys(option for fault in FAULTS for option in fault.options))
 
@@ -42,6 +44,12 @@ SKIPPED_ON_THE_CPU = (
     "is run with --size=full",
     "float16 on the CPU is timed up to 512",
     "it computes the same in training",
+    "the allocator of cpu keeps no memory",
+    "torch limits no memory on cpu",
+    # A framework that is not installed: its import is not timed.
+    "mlx is not installed",
+    "jax is not installed",
+    "tensorflow is not installed",
     # A check of the doctor that needs a Mac, or a package that is not installed.
     ": not looked at",
 )
@@ -50,11 +58,13 @@ SKIPPED_ON_THE_CPU = (
 #: And Keras on two devices, in test_frameworks_fail_on_faults.
 DIRECTLY_TESTED = {
     "environment/test_framework.py::test_fallback_is_as_asked",
+    "benchmarks/test_device_memory.py::test_empty_cache",
+    "benchmarks/test_device_memory.py::test_memory_limit",
     "training/test_keras_steps.py::test_steps_agree_with_the_cpu",
 }
 
-#: Seconds; the longest run takes twenty on two busy cores.
-TIME_LIMIT_S = 120
+#: Seconds; the run without a fault takes a minute on two idle cores.
+TIME_LIMIT_S = 300
 
 
 def suites_folder() -> Path:
@@ -143,6 +153,14 @@ def test_suites_pass_without_faults(sound):
         if record.outcome != "skipped" or not record.reason.endswith(SKIPPED_ON_THE_CPU)
     }
     assert not unexpected
+
+
+def test_models_of_the_benchmarks_pass_and_none_is_skipped(suites, tmp_path):
+    found = suites.records(faults_benchmarks.MODELS, "", (), cwd=tmp_path)
+
+    others = {test: record for test, record in found.items() if record.outcome != "passed"}
+    assert not others
+    assert len(found) == 13
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

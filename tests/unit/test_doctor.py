@@ -128,6 +128,19 @@ def test_settings_are_found_in_source_files(tmp_path):
     assert len(lines) == 3
 
 
+def test_a_setting_inside_a_string_is_none(tmp_path):
+    program = "import torch\ntorch.backends.mps.allow_tf32 = True\n"
+    (tmp_path / "test_it.py").write_text(f'PROGRAM = """\n{program}"""\n')
+
+    assert gather.source_lines(tmp_path) == []
+
+
+def test_a_setting_in_a_file_of_another_python_is_found(tmp_path):
+    (tmp_path / "old.py").write_text("import torch\nprint 1\ntorch.backends.mps.x = 1\n")
+
+    assert len(gather.source_lines(tmp_path)) == 1
+
+
 def test_binary_files_in_a_source_folder_do_no_harm(tmp_path):
     (tmp_path / "odd.py").write_bytes(b"\xff\xfe PYTORCH_ \x00\n")
 

@@ -40,7 +40,16 @@ def test_every_marker_is_in_the_table():
 
 @pytest.mark.parametrize(
     "name",
-    ["device", "applesilicon", "assert_same", "assert_agrees", "assert_module_agrees", "mnist"],
+    [
+        "device",
+        "applesilicon",
+        "assert_same",
+        "assert_agrees",
+        "assert_module_agrees",
+        "device_benchmark",
+        "measure",
+        "mnist",
+    ],
 )
 def test_every_fixture_for_users_is_in_the_table(name):
     assert hasattr(fixtures, name)

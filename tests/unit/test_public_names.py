@@ -21,6 +21,7 @@ def test_public_names_of_the_package():
         "Host",
         "Measurement",
         "OpOutcome",
+        "Published",
         "Record",
         "Repeats",
         "Report",
@@ -71,12 +72,18 @@ def test_options_and_their_short_spellings():
         "known-failures-record": "--known-failures-record",
         "strict-known-failures": "--strict-known-failures",
         "repeat-failed": "--repeat-failed",
+        "budgets": "--budgets",
+        "budgets-file": "--budgets-file",
+        "budgets-baseline": "--budgets-baseline",
+        "budgets-accept": "--budgets-accept",
         "report": None,
+        "report-html": "--report-html",
     }
 
 
 def test_markers():
     assert set(option_table.MARKER_NAMES) == {
+        "budget",
         "frameworks",
         "max_host_syncs",
         "isolated",
@@ -96,6 +103,8 @@ def test_fixtures():
         "assert_module_agrees",
         "assert_same",
         "device",
+        "device_benchmark",
+        "measure",
         "mnist",
     }
 

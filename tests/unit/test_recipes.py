@@ -154,3 +154,62 @@ def test_a_gradient_that_cancels_shows_what_its_terms_round():
     width, exact = magnitude(of_query, sample(1, 1, 4, 8))
     assert np.abs(exact[0, 0, 0]).max() < 1e-12
     assert width[0, 0, 0].min() > 10 * EPS
+
+
+def test_the_shift_of_a_normalisation_is_rounded_where_its_mean_is_large():
+    # One element: the result is zero, and a kernel leaves the rounding of x * scale + shift.
+    single, scale = torch.tensor([8.1]), 1e-5**-0.5
+
+    for call, args in (
+        (torch.native_layer_norm, (single, (1,), None, None, 1e-5)),
+        (torch.native_group_norm, (single.reshape(1, 1, 1), None, None, 1, 1, 1, 1, 1e-5)),
+    ):
+        width, exact = magnitude(call, *args)
+        share = width.item() / (single.item() * scale * EPS)
+        assert exact.item() == 0.0
+        assert 0.5 < share < 8.0
+
+
+def test_a_value_on_the_edge_of_a_bin_may_fall_on_either_side():
+    def of_counts(given: Any) -> Any:
+        return torch.histogram(given, 2).hist
+
+    width, exact = magnitude(of_counts, torch.tensor(8.1))
+    assert exact.tolist() == [0.0, 1.0]
+    assert width.min() >= 1.0
+
+    inside, _ = magnitude(of_counts, torch.tensor([0.0, 0.2, 0.9, 1.0]))
+    assert not inside.any()
+
+
+def test_the_mean_in_the_backward_pass_of_a_normalisation_is_rounded():
+    # The weight's gradient of one element is zero, and kernels leave (x - mean) * scale.
+    def of_weight(given: Any, weight: Any) -> Any:
+        with torch.enable_grad():
+            weight = weight.detach().requires_grad_()
+            (result,) = torch.autograd.grad(torch.layer_norm(given, (1,), weight).sum(), weight)
+            return result
+
+    width, exact = magnitude(of_weight, torch.tensor([[8.1]]), torch.tensor([2.0]))
+    assert abs(exact.item()) < 1e-12
+    assert 0.5 < width.item() / (8.1 * 1e-5**-0.5 * EPS) < 8.0
+
+
+def test_a_recipe_with_a_mistake_of_ours_is_not_passed_over(monkeypatch):
+    def broken(mode: Any, *args: Any) -> Any:
+        raise NameError("no such name")
+
+    monkeypatch.setattr("pytest_applesilicon.agreement.rounding.recipe_of", lambda func: broken)
+    with pytest.raises(NameError):
+        magnitude(torch.nn.functional.softmax, sample(3, 4), 0)
+
+
+def test_an_operator_written_in_python_is_taken_apart():
+    @torch.library.custom_op("applesilicon_test::loss", mutates_args=())
+    def loss(logits: torch.Tensor) -> torch.Tensor:
+        return torch.logsumexp(logits, 0) - logits.max()
+
+    # The loss is log(1 + 1e-6): a float32 sum of the exponentials rounds that at 1.
+    width, exact = magnitude(loss, torch.tensor([14.0, 0.0]))
+    assert 0 < exact.item() < 1e-6
+    assert width.item() > EPS / 2

@@ -14,6 +14,7 @@ from pytest_applesilicon.records import (
     Health,
     Host,
     Measurement,
+    Published,
     Record,
     RunFacts,
     Selection,
@@ -48,6 +49,14 @@ def _facts(*targets: Target) -> RunFacts:
         pytest.param(
             {"measurements": (Measurement("a", math.inf), Measurement("b", 0.1 + 0.2))},
             id="two measurements",
+        ),
+        pytest.param(
+            {
+                "measurements": (
+                    Measurement("epoch", 2.0, "s", (Published("4 to 5", "s", "M", "mps"),)),
+                )
+            },
+            id="published",
         ),
         pytest.param({"timing": Timing("g", 1e-9, 5e-324, 0.0, 5, 100)}, id="timing"),
         pytest.param({"timing": Timing("", math.inf, -math.inf, 0.1, 1, 1)}, id="inf timing"),

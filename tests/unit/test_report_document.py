@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,7 @@ from pytest_applesilicon.records import (
     Record,
     Report,
     RunFacts,
+    Source,
     Target,
     Timing,
 )
@@ -28,7 +30,6 @@ from pytest_applesilicon.reports.document import SCHEMA_VERSION, ReportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 HOST = Host(
     "macOS",
@@ -291,7 +292,9 @@ def test_a_file_that_changes_its_meaning_needs_another_schema_version():
         1,
         [
             "applesilicon_version",
+            "conditions",
             "created",
+            "deselected",
             "exit_status",
             "host",
             "notes",
@@ -299,8 +302,10 @@ def test_a_file_that_changes_its_meaning_needs_another_schema_version():
             "records",
             "samples",
             "schema_version",
+            "selected",
             "settings",
             "simulated",
+            "source",
             "targets",
             "versions",
         ],
@@ -341,3 +346,38 @@ def test_places_and_the_place_of_each_record_come_back(tmp_path: Path):
     document.write(report, tmp_path / "report.json")
 
     assert document.read(tmp_path / "report.json") == report
+
+
+def test_a_report_of_an_earlier_version_is_read():
+    """Written before activity, places, samples and the source were recorded."""
+    path = Path(__file__).parent / "recorded_reports" / "before_activity.json"
+
+    found = document.read(path)
+
+    assert [record.outcome for record in found.records] == ["passed", "passed", "skipped"]
+    assert found.records[1].operator is not None
+    assert (found.facts.source, found.facts.selected) == (None, None)
+
+
+def test_source_and_counts_come_back(tmp_path: Path):
+    facts = dataclasses.replace(
+        _report().facts, source=Source("c" * 40, "7" * 40, clean=True), selected=12, deselected=3
+    )
+
+    document.write(Report(facts), tmp_path / "r.json")
+
+    assert document.read(tmp_path / "r.json").facts == facts
+
+
+def test_the_schema_that_is_shipped_is_the_one_that_is_read():
+    """``python tools/write_schema.py`` writes it."""
+    assert document.schema_text() == json.dumps(document.schema(), indent=1) + "\n"
+
+
+def test_a_report_is_valid_by_the_schema_and_an_unknown_field_is_not():
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads(document.schema_text())
+
+    jsonschema.validate(_document(), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**_document(), "more": 1}, schema)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_applesilicon import frameworks, health
-from pytest_applesilicon.frameworks import tables
+from pytest_applesilicon import frameworks, health, tables
 from pytest_applesilicon.frameworks import tensorflow as adapter_module
 from pytest_applesilicon.frameworks.tensorflow_failures import (
     Versions,
@@ -39,10 +38,13 @@ def no_tensorflow(monkeypatch):
 
 
 def test_every_row_of_the_table_is_recorded_and_names_its_source():
-    rows = tables.rows("tensorflow_failures")
+    rows = tables.rows("pytest_applesilicon.frameworks", "tables/tensorflow_failures.tsv")
 
     assert {row["name"] for row in rows} == {one["name"] for one in RECORDED}
-    for row in (*rows, *tables.rows("tensorflow_metal")):
+    for row in (
+        *rows,
+        *tables.rows("pytest_applesilicon.frameworks", "tables/tensorflow_metal.tsv"),
+    ):
         assert row["source"], row
         assert None not in row.values(), row
 
@@ -53,7 +55,7 @@ def test_versions_alone_give_the_remedy(recorded):
 
     by_text_only = not any(
         row[name]
-        for row in tables.rows("tensorflow_failures")
+        for row in tables.rows("pytest_applesilicon.frameworks", "tables/tensorflow_failures.tsv")
         if row["name"] == recorded["name"]
         for name in ("tensorflow", "metal", "numpy", "python", "macos")
     )

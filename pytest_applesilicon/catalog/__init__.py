@@ -1,0 +1,1 @@
+"""What the MPS backend of each torch release implements, read from the released macOS wheels."""
