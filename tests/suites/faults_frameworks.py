@@ -31,6 +31,7 @@ LAYOUT = "arrays/test_layouts.py::test_layout"
 EDGES = "arrays/test_edge_values.py::test_edge_values"
 FACTORS = "arrays/test_linear_algebra.py::test_factors_make_the_matrix_again"
 ILL = "arrays/test_linear_algebra.py::test_ill_conditioned_system_has_a_small_residual"
+AROUND = "around/test_around_torch.py::"
 PRECISE = "arrays/test_precision.py::"
 
 #: The step that an optimizer leaves out, counted from 0.
@@ -42,6 +43,8 @@ class FrameworkFault(Fault):
     """A fault of one framework."""
 
     framework: str = ""
+    needs: tuple[str, ...] = ()
+    """Modules without which its tests are skipped."""
 
 
 def few(*names: str) -> tuple[str, ...]:
@@ -300,6 +303,35 @@ def numpy_in_single(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(np.linalg, "solve", narrow(np.linalg.solve))
 
 
+# around torch
+
+
+def adam_does_nothing(patch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    patch.setattr(torch.optim.Adam, "step", lambda self, closure=None: closure and closure())
+
+
+def results_in_bfloat16(patch: pytest.MonkeyPatch) -> None:
+    """What a module gives on the device is rounded; what the host gives is not."""
+    import torch
+
+    from pytest_applesilicon.agreement import functions, walking
+
+    run = functions._run
+
+    def rounded(one: Any) -> Any:
+        return one.bfloat16().float() if isinstance(one, torch.Tensor) else one
+
+    patch.setattr(functions, "_run", lambda *args: walking.mapped(run(*args), rounded))
+
+
+def relu_is_left_out(patch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    patch.setattr(torch.nn, "ReLU", torch.nn.Identity)
+
+
 def _of(framework: str, *found: dict[str, Any]) -> list[FrameworkFault]:
     return [FrameworkFault(**{**one, "framework": framework}) for one in found]
 
@@ -459,6 +491,47 @@ FAULTS: tuple[FrameworkFault, ...] = (
             "what": "the optimizer does nothing",
             "fails": {JAX: "the loss does not fall", EPOCH: "the network does not learn"},
             "install": jax_skips(once=False),
+        },
+    ),
+    *_of(
+        "torch",
+        {
+            "name": "lightning-weights-never-change",
+            "what": "the optimizer does nothing",
+            "fails": {
+                f"{AROUND}test_lightning_trains_on_the_device": "of the digits are recognised"
+            },
+            "install": adam_does_nothing,
+            "only": "lightning",
+            "needs": ("lightning",),
+        },
+        {
+            "name": "pipeline-weights-never-change",
+            "what": "the optimizer does nothing",
+            "fails": {
+                f"{AROUND}test_pipeline_of_opencv_and_scikit_learn_feeds_the_device": "of the digits are recognised"
+            },
+            "install": adam_does_nothing,
+            "only": "pipeline",
+            "needs": ("cv2", "sklearn"),
+        },
+        {
+            "name": "bert-layer-is-rounded",
+            "what": "linear layers are rounded to bfloat16",
+            "fails": {
+                f"{AROUND}test_bert_gives_what_float64_allows": "LastHidden: forward in float32"
+            },
+            "install": results_in_bfloat16,
+            "only": "bert",
+            "needs": ("transformers",),
+        },
+        {
+            "name": "core-ml-lacks-relu",
+            "what": "the converter loses an operation",
+            "fails": {f"{AROUND}test_core_ml_converts_a_network": "converted to"},
+            "install": relu_is_left_out,
+            "only": "converts",
+            "needs": ("coremltools",),
         },
     ),
     *_of(

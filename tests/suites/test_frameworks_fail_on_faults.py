@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -52,6 +53,9 @@ def records(fault: FrameworkFault, folder: Path, *, planted: bool):
 def test_suites_fail_on(fault: FrameworkFault, tmp_path):
     if not frameworks.is_installed(fault.framework):
         pytest.skip(f"{fault.framework} is not installed")
+    for module in fault.needs:
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
     found = records(fault, tmp_path, planted=True)
 
     for start, says in fault.fails.items():
