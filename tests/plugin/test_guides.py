@@ -26,11 +26,7 @@ RUNS = {
     "test_agreement.py": ("--device=cpu", {"passed": 2}),
     "test_wrong.py": ("--device=cpu", {"passed": 1}),
     "test_times.py": ("--device=cpu", {"passed": 1}),
-<<<<<<< HEAD
     "test_budget.py": ("--device=cpu --budgets=enforce --benchmark-max-time=0.1", {"passed": 1}),
-=======
-    "test_budget.py": ("--device=cpu --budgets=strict", {"passed": 1}),
->>>>>>> bud
 }
 
 #: The same on the simulated device, which is written for Linux.
@@ -117,9 +113,6 @@ def test_every_option_that_is_named_exists(path):
     known |= {name for one in commands for each in one.params for name in each.opts}
     # Of pytest, pytest-benchmark and pip.
     known |= {"--pyargs", "--junit-xml", "--index-url", "--benchmark-disable", "--benchmark-only"}
-
-    # Of pytest-benchmark.
-    known |= {"--benchmark-only", "--benchmark-disable"}
 
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - known == set()
 
