@@ -40,6 +40,17 @@ def lines(records: Sequence[Record], width: int) -> list[str]:
     return shown
 
 
+def words(records: Sequence[Record]) -> dict[tuple[str, str], str]:
+    """The worst verdict of each test that has one, by test id and place."""
+    return {
+        (record.test_id, record.place): next(
+            state for state in STATES if any(one.state == state for one in record.verdicts)
+        )
+        for record in records
+        if record.verdicts
+    }
+
+
 def announcement(records: Sequence[Record]) -> str:
     """``3 budgets not enforced (xdist)``; empty where every budget was."""
     reasons = Counter(

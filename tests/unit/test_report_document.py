@@ -292,6 +292,7 @@ def test_a_file_that_changes_its_meaning_needs_another_schema_version():
         1,
         [
             "applesilicon_version",
+            "audit",
             "conditions",
             "created",
             "deselected",
