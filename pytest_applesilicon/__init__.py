@@ -82,7 +82,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return _version()
+        return _read_version()
     try:
         module = _PUBLIC[name]
     except KeyError:
@@ -90,7 +90,8 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def _version() -> str:
+# Not called _version: the import of the module sets that name of this package.
+def _read_version() -> str:
     """The version that the build made from the tags of git; see ``[tool.setuptools_scm]``."""
     try:
         built = importlib.import_module("pytest_applesilicon._version")

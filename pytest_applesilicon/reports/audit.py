@@ -40,7 +40,7 @@ def lines(audit: Audit, width: int) -> list[str]:
             told += [f"  and {len(uses) - _SHOWN} more"] if len(uses) > _SHOWN else []
     if audit.lost:
         told += ["", *wrap(f"not heard of: {', '.join(audit.lost)}, which ended early", width)]
-    return [*told, "", *wrap(_closing(audit), width)]
+    return [*told, "", *wrap(closing(audit), width)]
 
 
 def _use(one: Use, width: int) -> list[str]:
@@ -63,7 +63,8 @@ def _number(calls: int) -> str:
     return f"{calls:,} call{'' if calls == 1 else 's'}"
 
 
-def _closing(audit: Audit) -> str:
+def closing(audit: Audit) -> str:
+    """The lowest release on which everything is native, as a sentence."""
     if not audit.calls:
         return "no operator was used"
     refused = {"float64", "complex128"} & {one.verdict for one in audit.uses}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_applesilicon.host import describe
 from pytest_applesilicon.records import SIMULATED_NOTICE
-from pytest_applesilicon.reports import measured_parts, operator_parts
+from pytest_applesilicon.reports import audit_parts, measured_parts, operator_parts
 from pytest_applesilicon.reports.parts import Column, Figure, Page, Part, Table, Tone, full
 from pytest_applesilicon.reports.regressions import TEST, state
 from pytest_applesilicon.reports.terminal import OUTCOMES
@@ -45,6 +45,7 @@ def page(report: Report) -> Page:
         measured_parts.verdicts(records),
         measured_parts.benchmarks(records),
         measured_parts.measurements(records),
+        audit_parts.audit(report.facts.audit),
         _regressions(records),
         _known(records),
         _environment(records),

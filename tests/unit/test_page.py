@@ -207,3 +207,25 @@ def test_budgets_and_published_figures_are_shown_as_they_are():
     assert parts["budgets"].tables[0].rows[0][3:5] == ("0.4 ms", "0.5")
     assert parts["budgets"].pictures[0].svg.count('class="mark"') == 2
     assert parts["measured"].tables[0].rows[0][3] == "2.9 TFLOPS (M1 Max, mps)"
+
+
+def test_an_audit_is_shown_with_what_is_not_native():
+    from pytest_applesilicon.audit_records import Audit, Use
+
+    use = Use("aten::eig", "unsupported", ("aten::eig",), 1, 7, 2, "t.py::a", "lib.py:3")
+    found = Audit("2.13.0", "", 9, 3, 2, {"native": 1, "unsupported": 1}, (use,))
+
+    parts = run_parts.page(Report(facts(audit=found), (record("t.py::a"),))).parts
+
+    (part,) = (one for one in parts if one.id == "audit")
+    assert "nothing ran on MPS" in part.sentences[0]
+    assert part.sentences[1] == "no release in the catalog has everything used as native"
+    assert part.tables[0].rows[0] == (
+        "aten::eig",
+        "unsupported",
+        "7",
+        "2",
+        "",
+        "t.py::a",
+        "lib.py:3",
+    )

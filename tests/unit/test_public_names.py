@@ -148,6 +148,8 @@ def test_the_version_is_the_one_of_the_build_or_else_of_the_metadata(monkeypatch
     built = types.ModuleType("pytest_applesilicon._version")
     built.version = "1.2.3"
     monkeypatch.setitem(sys.modules, "pytest_applesilicon._version", built)
+    # As an import of the module does.
+    monkeypatch.setattr(pytest_applesilicon, "_version", built, raising=False)
     assert pytest_applesilicon.__version__ == "1.2.3"
 
     monkeypatch.setitem(sys.modules, "pytest_applesilicon._version", None)
