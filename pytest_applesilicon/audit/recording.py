@@ -189,6 +189,7 @@ class _New:
         self._shown: dict[str, str] = {}
         #: What the composites that are running have called so far, the outermost first.
         self._called: list[list[Tree]] = []
+        self._running: list[Any] = []
 
     def call(self, mode: Any, key: Any, func: Any, args: Any, kwargs: Any) -> Any:
         """Call an operator, and keep what its signature needs."""
@@ -257,13 +258,16 @@ class _New:
 
     def _run(self, mode: Any, func: Any, args: Any, kwargs: Any) -> tuple[Any, tuple[Tree, ...]]:
         """The result, and what was called where the operator is made of others on the CPU too."""
-        if not self._is_composite(func) or not self._strided(args):
+        # Some kernels of the CPU come back to their own operator with other arguments.
+        if func in self._running or not self._is_composite(func) or not self._strided(args):
             return func(*args, **kwargs), ()
         self._called.append([])
+        self._running.append(func)
         try:
             with mode:
                 result = func.redispatch(self._keys, *args, **kwargs)
         finally:
+            self._running.pop()
             called = self._called.pop()
         return result, tuple({repr(one): one for one in called}.values())
 

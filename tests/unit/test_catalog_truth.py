@@ -11,10 +11,10 @@ import pytest
 pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-import audited_operators  # noqa: E402
-import catalog_truth  # noqa: E402
+import audited_operators
+import catalog_truth
 
-from pytest_applesilicon.audit.signatures import Signature  # noqa: E402
+from pytest_applesilicon.audit.signatures import Signature
 
 
 def recorded(name, operator):
