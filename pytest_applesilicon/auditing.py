@@ -112,7 +112,7 @@ class Auditing:
                 text = signatures.to_json(self._parts[0], self._torch)
                 workers.report_back(self._config, audit=text)
             return
-        found = signatures.merged(self._parts)
+        found = signatures.merged(self._parts) if len(self._parts) > 1 else list(*self._parts)
         if self._settings.audit_signatures is not None:
             signatures.write(self._settings.audit_signatures, found, self._torch)
         self._judge(found)

@@ -49,6 +49,16 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 
+#: What of a signature decides its verdict: the operator, what it calls, and the layout. A run
+#: has thousands of signatures and hundreds of these.
+Form = tuple[str, "Tree", str]
+
+
+def form(signature: Signature) -> Form:
+    """What of a signature decides its verdict."""
+    return signature.operator, (signature.name, signature.called), signature.layout()
+
+
 class Judge:
     """Verdicts for one release; what was judged is kept."""
 
@@ -59,9 +69,12 @@ class Judge:
 
     def of(self, signature: Signature) -> tuple[Verdict, tuple[str, ...]]:
         """The verdict of a signature, and the overloads that are to blame for it."""
-        if not signature.name:
-            return "unknown", (signature.operator,)
-        return self._tree((signature.name, signature.called), signature.layout())
+        return self.of_form(form(signature))
+
+    def of_form(self, one: Form) -> tuple[Verdict, tuple[str, ...]]:
+        """The same of what decides it."""
+        operator, tree, layout = one
+        return self._tree(tree, layout) if tree[0] else ("unknown", (operator,))
 
     def _tree(self, tree: Tree, layout: str) -> tuple[Verdict, tuple[str, ...]]:
         key = (tree, layout)
@@ -118,15 +131,18 @@ def judge(
     by_operator: dict[str, list[Signature]] = {}
     for one in signatures:
         by_operator.setdefault(one.operator, []).append(one)
+    forms: dict[Form, None] = {}
     for operator, several in by_operator.items():
-        verdicts = [judges[release].of(one) for one in several]
+        formed = [form(one) for one in several]
+        forms |= dict.fromkeys(formed)
+        verdicts = [judges[release].of_form(one) for one in formed]
         worst = max((verdict for verdict, _ in verdicts), key=_ORDER.index)
         counts[worst] += 1
         if worst != "native":
             hit = [one for one, (verdict, _) in zip(several, verdicts, strict=True)
                    if verdict == worst]  # fmt: skip
             blamed = dict.fromkeys(n for v, names in verdicts if v == worst for n in names)
-            since = _since(hit, judges)
+            since = _since({form(one) for one in hit}, judges)
             uses.append(_use(operator, worst, hit, tuple(blamed), since))
         uses += _dtype_uses(operator, several)
         uses += risks.found(operator, several, release, _use)
@@ -134,7 +150,7 @@ def judge(
     uses.sort(key=lambda one: (order.index(one.verdict), -one.calls, one.operator))
     return Audit(
         release=release,
-        lowest=_lowest(signatures, judges),
+        lowest=_lowest(forms, judges),
         calls=sum(one.calls for one in signatures),
         signatures=len(signatures),
         operators=len(by_operator),
@@ -174,19 +190,19 @@ def _dtype_uses(operator: str, several: Sequence[Signature]) -> list[Use]:
     ]
 
 
-def _since(hit: Sequence[Signature], judges: Mapping[str, Judge]) -> str:
+def _since(hit: Iterable[Form], judges: Mapping[str, Judge]) -> str:
     """The first release of those in which, up to the newest, all of these are native."""
     found = ""
     for version in reversed(list(judges)):
-        if any(judges[version].of(one)[0] != "native" for one in hit):
+        if any(judges[version].of_form(one)[0] != "native" for one in hit):
             break
         found = version
     return found
 
 
-def _lowest(signatures: Sequence[Signature], judges: Mapping[str, Judge]) -> str:
+def _lowest(forms: Iterable[Form], judges: Mapping[str, Judge]) -> str:
     """The first release on which all is native; what the catalog does not know is left out."""
     for version, one in judges.items():
-        if all(one.of(each)[0] in ("native", "unknown") for each in signatures):
+        if all(one.of_form(each)[0] in ("native", "unknown") for each in forms):
             return version
     return ""

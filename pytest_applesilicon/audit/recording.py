@@ -186,8 +186,10 @@ class _New:
         self._skipped = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
         self._keys = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
         self._composite: dict[Any, bool] = {}
+        self._shown: dict[str, str] = {}
         #: What the composites that are running have called so far, the outermost first.
         self._called: list[list[Tree]] = []
+        self._running: list[Any] = []
 
     def call(self, mode: Any, key: Any, func: Any, args: Any, kwargs: Any) -> Any:
         """Call an operator, and keep what its signature needs."""
@@ -256,13 +258,16 @@ class _New:
 
     def _run(self, mode: Any, func: Any, args: Any, kwargs: Any) -> tuple[Any, tuple[Tree, ...]]:
         """The result, and what was called where the operator is made of others on the CPU too."""
-        if not self._is_composite(func) or not self._strided(args):
+        # Some kernels of the CPU come back to their own operator with other arguments.
+        if func in self._running or not self._is_composite(func) or not self._strided(args):
             return func(*args, **kwargs), ()
         self._called.append([])
+        self._running.append(func)
         try:
             with mode:
                 result = func.redispatch(self._keys, *args, **kwargs)
         finally:
+            self._running.pop()
             called = self._called.pop()
         return result, tuple({repr(one): one for one in called}.values())
 
@@ -285,14 +290,19 @@ class _New:
         while frame is not None:
             name = frame.f_code.co_filename
             if not name.startswith(self._skipped) and name[:1] != "<":
-                path = Path(name)
-                if path.is_relative_to(self._recorder._root):
-                    path = path.relative_to(self._recorder._root)
-                elif "site-packages" in path.parts:
-                    path = Path(*path.parts[path.parts.index("site-packages") + 1 :])
-                return f"{path.as_posix()}:{frame.f_lineno}"
+                if name not in self._shown:
+                    self._shown[name] = self._short(Path(name))
+                return f"{self._shown[name]}:{frame.f_lineno}"
             frame = frame.f_back
         return ""
+
+    def _short(self, path: Path) -> str:
+        """A file as it is shown: below the root of the tests, or below site-packages."""
+        if path.is_relative_to(self._recorder._root):
+            path = path.relative_to(self._recorder._root)
+        elif "site-packages" in path.parts:
+            path = Path(*path.parts[path.parts.index("site-packages") + 1 :])
+        return path.as_posix()
 
 
 def name_of(func: Any) -> str:

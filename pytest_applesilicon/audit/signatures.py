@@ -72,7 +72,10 @@ class Signature:
         return tuple(dict.fromkeys([*(one["tensor"] for one in self.tensors()), *self.results]))
 
     def layout(self) -> str:
-        """The layout that decides where the call goes: that of the first sparse argument."""
+        """The layout that decides where the call goes: one asked for, or of a sparse argument."""
+        asked = self.kwargs.get("layout")
+        if isinstance(asked, dict) and str(asked.get("layout", "")).startswith("sparse"):
+            return str(asked["layout"])
         return next((one["layout"] for one in self.tensors() if "layout" in one), "strided")
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 #: The torch releases that the tests run on, as ``major.minor``.
 SUPPORTED = ("2.13",)
 
-OTHER_WAY = "--mps-audit needs no patching and works with every torch"
+OTHER_WAY = "--mps-audit judges the same tests while they run on the CPU, without this device"
 
 
 class SimulationError(Exception):

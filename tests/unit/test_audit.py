@@ -78,6 +78,13 @@ def test_sparse_tensors_are_judged_by_their_own_kernels():
     assert judging.Judge(CATALOG, "2.0.0").of(sparse)[0] == "unsupported"
 
 
+def test_a_sparse_tensor_that_is_made_is_judged_by_its_layout():
+    making = made("good", kwargs={"layout": {"layout": "sparse_coo"}})
+
+    assert judging.Judge(CATALOG, "2.0.0").of(making)[0] == "unsupported"
+    assert judging.Judge(CATALOG, "2.0.0").of(made("good", kwargs={"layout": None}))[0] == "native"
+
+
 def test_an_operator_of_another_library_is_unknown():
     other = dataclasses.replace(made("x"), operator="torchvision::nms")
 
