@@ -201,6 +201,8 @@ class Budgeting:
             distributed=hasattr(self._config, "workerinput")
             and workers.prefix_of(self._config) is None,
         )
+        if measuring.taken_over(self._config):
+            reason = "CodSpeed has taken the fixture benchmark"
         if not reason and timing is None:
             reason = "the test measured nothing"
         found = []
@@ -301,13 +303,11 @@ class Budgeting:
             return sum(count.values()) - count["met"] - moved > 0
         return self._settings.budgets == "enforce" and count["exceeded"] > 0
 
-    def announcement(self, records: Sequence[Record]) -> str:
-        """What was not enforced, or over budget, and what that does to the run."""
-        mode = self._settings.budgets
+    def announcement(self, records: Sequence[Record]) -> list[str]:
+        """How much was not enforced, and what that does to the run."""
         said = announcement(records)
-        if said and mode == "strict":
-            said += "; --budgets=strict fails"
-        return said
+        ends = "; --budgets=strict fails" if self._settings.budgets == "strict" else ""
+        return ["", said + ends] if said else []
 
     def _move(self, recorder: Recorder) -> None:
         """Write the baselines of what was measured for a regression, by framework."""

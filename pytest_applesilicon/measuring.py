@@ -84,6 +84,8 @@ class Measuring:
         target = target_of(item)
         if target is None or not takes_benchmark(item) or missing(item.config):
             return
+        if taken_over(item.config):
+            return  # CodSpeed refuses a marker with a timer
         if _ASKED not in item.stash:  # a repeated test has our marker already
             mark = item.get_closest_marker(_BENCHMARK)
             if mark is not None and mark.args:
@@ -112,6 +114,12 @@ class Measuring:
 def missing(config: pytest.Config) -> bool:
     """Whether pytest-benchmark is switched off (``-p no:benchmark``)."""
     return not config.pluginmanager.hasplugin(_BENCHMARK)
+
+
+def taken_over(config: pytest.Config) -> bool:
+    """Whether CodSpeed has put its own fixture in the place of pytest-benchmark's."""
+    plugin = config.pluginmanager.get_plugin("codspeed_plugin")
+    return bool(getattr(plugin, "is_codspeed_enabled", False))
 
 
 def _clock(config: pytest.Config, asked: dict[str, Any]) -> Callable[[], float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import json
 import os
 import shlex
 import sys
@@ -31,6 +30,7 @@ from pytest_applesilicon import (
     workers,
 )
 from pytest_applesilicon import host as hosts
+from pytest_applesilicon.auditing import Auditing
 from pytest_applesilicon.data import mnist
 from pytest_applesilicon.frameworks import vision
 from pytest_applesilicon.isolating import Isolating
@@ -77,6 +77,7 @@ class Run:
         self._settings = settings
         self._recorder = recorder.Recorder()
         self._known = KnownFailures.of(config, settings)
+        self._auditing = Auditing.of(config, settings)
         self._budgets = budgeting.Budgeting(config, settings)
         self._usage_errors: dict[str, None] = {}
         self._header_shown = False
@@ -105,6 +106,8 @@ class Run:
             config.pluginmanager.register(found._counted)
             repeating.register(config, found._settings.repeat_failed)
             config.pluginmanager.register(Isolating(config, found._settings))
+            if found._auditing is not None:
+                config.pluginmanager.register(found._auditing)
         assert isinstance(found, cls)  # noqa: S101
         return found
 
@@ -117,6 +120,10 @@ class Run:
         if workers.is_worker(self._config):
             self._check_worker()
             self._start_monitor()
+        if self._auditing is not None and not self._listing:
+            if not workers.is_worker(self._config):
+                self._auditing.check()
+            self._auditing.start()
         if workers.is_worker(self._config) or not self._settings.active:
             return
         publishing.check(self._settings)
@@ -264,10 +271,7 @@ class Run:
         facts = workers.reported(node)
         if "selection" in facts and SELECTION not in self._config.stash:
             self._config.stash[SELECTION] = workers.selection_from_json(facts["selection"])
-        if "samples" in facts:
-            found = (Sample(**one) for one in json.loads(facts["samples"]))
-            name = str(node.gateway.id)
-            self._worker_samples += [dataclasses.replace(one, worker=name) for one in found]
+        self._worker_samples += workers.samples_of(node)
         if "usage_error" in facts:
             self._usage_errors[facts["usage_error"]] = None
 
@@ -286,8 +290,7 @@ class Run:
             self._monitor.stop()
         if workers.is_worker(self._config):
             if self._monitor is not None:
-                taken = [dataclasses.asdict(one) for one in self._monitor.samples]
-                workers.report_back(self._config, samples=json.dumps(taken))
+                workers.report_samples(self._config, self._monitor.samples)
             if SELECTION in self._config.stash:
                 selection = workers.selection_to_json(self._config.stash[SELECTION])
                 workers.report_back(self._config, selection=selection)
@@ -332,9 +335,8 @@ class Run:
             terminalreporter.section("applesilicon")
             for line in lines:
                 terminalreporter.write_line(line)
-        announced = self._budgets.announcement(self._recorder.records)
-        if announced:
-            terminalreporter.write_line(f"\n{announced}", yellow=True)
+        for line in self._budgets.announcement(self._recorder.records):
+            terminalreporter.write_line(line, yellow=True)
         for line in publishing.told(self._settings):
             terminalreporter.write_line(f"\n{line}")
         for line in publishing.to_github(self._config, self._report(), os.environ):
@@ -361,8 +363,7 @@ class Run:
 
     def _vacuous(self) -> bool:
         """Whether a device was asked for by name and no test of ours ran on it."""
-        own = any(record.own_device for record in self._recorder.records)
-        return bool(self._never_ran()) and not own
+        return bool(self._never_ran()) and not any(one.own_device for one in self._recorder.records)
 
     def _report(self) -> Report:
         return Report(self._facts(), self._recorder.records)
@@ -384,6 +385,7 @@ class Run:
             notes=(*selection.notes, f"mnist: {found.describe()}", *self._vision(names)),
             places=self._places.all,
             samples=(self._monitor.samples if self._monitor else tuple(self._worker_samples)),
+            audit=self._auditing.audit if self._auditing else None,
             conditions=self._budgets.conditions(self._recorder.records),
             **self._counted.facts(),
         )

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_applesilicon.files import write_whole
-from pytest_applesilicon.records import CoreLevel, Health, Host, Selection, Target
+from pytest_applesilicon.records import CoreLevel, Health, Host, Sample, Selection, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import pytest
 
@@ -152,6 +152,18 @@ def report_back(config: pytest.Config, **facts: str) -> None:
 def reported(node: Any) -> dict[str, str]:
     """What a worker that ended left for the controller; empty if it died."""
     return dict(getattr(node, "workeroutput", {}).get(_KEY, {}))
+
+
+def report_samples(config: pytest.Config, samples: Sequence[Sample]) -> None:
+    """Leave what the monitor of this worker saw."""
+    taken = [dataclasses.asdict(one) for one in samples]
+    report_back(config, samples=json.dumps(taken))
+
+
+def samples_of(node: Any) -> list[Sample]:
+    """What the monitor of a worker that ended saw, with the worker's name."""
+    found = json.loads(reported(node).get("samples", "[]"))
+    return [Sample(**{**one, "worker": str(node.gateway.id)}) for one in found]
 
 
 def selection_to_json(selection: Selection) -> str:

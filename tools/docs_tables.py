@@ -22,7 +22,7 @@ _MARK = re.compile(r"^<!-- table: (\w+) -->$", re.M)
 #: For users; the others are parts of these.
 _FIXTURES = (
     *("device", "applesilicon", "assert_same", "assert_agrees", "assert_module_agrees"),
-    "mnist",
+    *("device_benchmark", "measure", "mnist"),
 )
 
 

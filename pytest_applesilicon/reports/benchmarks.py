@@ -32,15 +32,21 @@ _NOT_OURS = "(as their authors printed them; none was measured by this project)"
 
 @dataclass
 class _Row:
-    """One workload: its name, and its records by device."""
+    """One workload: its name, and its records and verdicts by device."""
 
     name: str
     places: dict[str, Record] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict)
 
     @property
-    def published(self) -> tuple[Published, ...]:
-        found = (one for record in self.places.values() for one in record.measurements[:1])
-        return tuple(dict.fromkeys(one for each in found for one in each.published))
+    def published(self) -> dict[str, tuple[Published, ...]]:
+        """What others published, by the name of our figure: that of the cell, and any other."""
+        found: dict[str, dict[Published, None]] = {}
+        for record in self.places.values():
+            for one in record.measurements:
+                if one.published:
+                    found.setdefault(one.name, {}).update(dict.fromkeys(one.published))
+        return {name: tuple(figures) for name, figures in found.items()}
 
 
 def headline(record: Record) -> Measurement | None:
@@ -56,7 +62,7 @@ def lines(
     Args:
         records: of a run, in the order of its tests.
         width: of the terminal.
-        verdicts: words for the last column, by test id and place.
+        verdicts: words for the last column, by test id and place: ``budgets.words``.
     """
     timed = [record for record in records if record.timing is not None]
     if not timed:
@@ -67,11 +73,13 @@ def lines(
     rows: dict[str, _Row] = {}
     for record in timed:
         row = rows.setdefault(workload_id(record), _Row(_name(record)))
-        row.places[_place(record, several=several)] = record
+        place = _place(record, several=several)
+        row.places[place] = record
+        row.words[place] = (verdicts or {}).get((record.test_id, record.place), "")
     lines: list[str] = []
-    for group in _groups(list(rows.values()), places, base, width, verdicts):
+    for group in _groups(list(rows.values()), places, base, width):
         lines += [""] * bool(lines)
-        lines += _table(list(rows.values()), group, base, width, verdicts)
+        lines += _table(list(rows.values()), group, base, width)
     return lines + _sources(list(rows.values()), width)
 
 
@@ -108,11 +116,13 @@ def _cell(record: Record | None) -> str:
     if record is None or record.timing is None:
         return "-"
     found = headline(record)
-    if found is None:
-        return seconds(record.timing.median_s)
-    if found.unit in _TIMES:
-        return seconds(found.value * _TIMES[found.unit])
-    return figure(found.value, found.unit)
+    return seconds(record.timing.median_s) if found is None else _shown(found)
+
+
+def _shown(one: Measurement) -> str:
+    if one.unit in _TIMES:
+        return seconds(one.value * _TIMES[one.unit])
+    return figure(one.value, one.unit)
 
 
 def _ratio(row: _Row, place: str, base: str) -> str:
@@ -128,37 +138,22 @@ def _ratio(row: _Row, place: str, base: str) -> str:
     return f"{theirs.timing.median_s / ours.timing.median_s:.2f}x"
 
 
-def _column(
-    rows: Sequence[_Row],
-    place: str,
-    base: str,
-    verdicts: Mapping[tuple[str, str], str] | None,
-) -> list[list[str]]:
+def _column(rows: Sequence[_Row], place: str, base: str) -> list[list[str]]:
     """The columns of a place: its figures, their ratio to the base, and the verdicts."""
     found = [[place, *(_cell(row.places.get(place)) for row in rows)]]
     if place not in (base, "host") and base != "host":
         found.append([f"vs {base}", *(_ratio(row, place, base) for row in rows)])
-    records = [row.places.get(place) for row in rows]
-    words = [
-        (verdicts or {}).get((one.test_id, one.place), "") if one is not None else ""
-        for one in records
-    ]
+    words = [row.words.get(place, "") for row in rows]
     if any(words):
         found.append(["verdict", *words])
     return found
 
 
-def _groups(
-    rows: Sequence[_Row],
-    places: Sequence[str],
-    base: str,
-    width: int,
-    verdicts: Mapping[tuple[str, str], str] | None,
-) -> list[list[str]]:
+def _groups(rows: Sequence[_Row], places: Sequence[str], base: str, width: int) -> list[list[str]]:
     """The places that fit beside each other."""
     groups: list[list[str]] = [[]]
     for place in places:
-        sizes = [_size(_column(rows, one, base, verdicts)) for one in [*groups[-1], place]]
+        sizes = [_size(_column(rows, one, base)) for one in [*groups[-1], place]]
         if groups[-1] and sum(sizes) > width - _LEAST_NAME:
             groups.append([])
         groups[-1].append(place)
@@ -169,15 +164,9 @@ def _size(found: Sequence[Sequence[str]]) -> int:
     return sum(max(map(len, column)) + len(GAP) for column in found)
 
 
-def _table(
-    rows: Sequence[_Row],
-    places: Sequence[str],
-    base: str,
-    width: int,
-    verdicts: Mapping[tuple[str, str], str] | None,
-) -> list[str]:
+def _table(rows: Sequence[_Row], places: Sequence[str], base: str, width: int) -> list[str]:
     shown = [row for row in rows if any(place in row.places for place in places)]
-    found = [one for place in places for one in _column(shown, place, base, verdicts)]
+    found = [one for place in places for one in _column(shown, place, base)]
     room = max(width - _size(found), _LEAST_NAME)
     names = ["benchmark", *(shorten(row.name, room) for row in shown)]
     table = columns(list(zip(names, *found, strict=True)), left=1)
@@ -188,25 +177,40 @@ def _table(
 
 
 def _published(row: _Row, places: Sequence[str], width: int) -> list[str]:
-    """The figures of others below a row, and our time where theirs are times and ours is none."""
-    if not row.published:
-        return []
-    said = _AND.join(describe(one) for one in row.published)
+    """The figures of others below a row, with ours where the cell does not show its like."""
     ours = [row.places[place] for place in places if place in row.places]
-    times = {one.unit for one in row.published} <= set(_TIMES)
-    found = [headline(one) for one in ours]
-    if times and any(one is not None and one.unit not in _TIMES for one in found):
-        here = ", ".join(seconds(one.timing.median_s) for one in ours if one.timing)
-        said += f" (here {here})"
-    notes = dict.fromkeys(one.note for one in row.published if one.note)
-    said += "".join(f" ({note})" for note in notes)
-    return textwrap.wrap(
-        f"published: {said}",
-        max(width, _LEAST_NAME),
-        initial_indent="  ",
-        subsequent_indent="    ",
-        break_on_hyphens=False,
-    )
+    lines: list[str] = []
+    for name, published in row.published.items():
+        of = "" if name == row.name else f" of {name}"
+        said = _AND.join(describe(one) for one in published)
+        here = _here(ours, name, published)
+        said += f" (here {here})" if here else ""
+        notes = dict.fromkeys(one.note for one in published if one.note)
+        said += "".join(f" ({note})" for note in notes)
+        lines += textwrap.wrap(
+            f"published{of}: {said}",
+            max(width, _LEAST_NAME),
+            initial_indent="  ",
+            subsequent_indent="    ",
+            break_on_hyphens=False,
+        )
+    return lines
+
+
+def _here(ours: Sequence[Record], name: str, published: Sequence[Published]) -> str:
+    """Our figures of this name, or our times where a rate stands in the cell and theirs are times.
+
+    Empty where the cell says it already.
+    """
+    heads = [one for one in map(headline, ours) if one is not None]
+    if all(one.name != name for one in heads):
+        found = [one for record in ours for one in record.measurements if one.name == name]
+        return ", ".join(_shown(one) for one in found)
+    if any(one.unit in _TIMES for one in published) and any(
+        one.unit not in _TIMES for one in heads
+    ):
+        return ", ".join(seconds(one.timing.median_s) for one in ours if one.timing)
+    return ""
 
 
 def describe(one: Published) -> str:
@@ -217,7 +221,8 @@ def describe(one: Published) -> str:
 
 
 def _sources(rows: Sequence[_Row], width: int) -> list[str]:
-    found = dict.fromkeys(one.source for row in rows for one in row.published if one.source)
+    figures = [one for row in rows for each in row.published.values() for one in each]
+    found = dict.fromkeys(one.source for one in figures if one.source)
     if not found:
         return []
     return textwrap.wrap(

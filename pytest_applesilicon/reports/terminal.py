@@ -17,6 +17,7 @@ from pytest_applesilicon.reports import (
     ratios,
     regressions,
     samples,
+    waits,
 )
 from pytest_applesilicon.reports.columns import GAP, columns, shorten
 from pytest_applesilicon.reports.figures import figure
@@ -75,7 +76,8 @@ def summary(report: Report, width: int) -> list[str]:
         coverage.lines(records, width),
         regressions.lines(records, width),
         activity.lines(records, width),
-        benchmarks.lines(report.records, width),
+        benchmarks.lines(report.records, width, budgets.words(report.records)),
+        waits.lines(report.records, width),
         _measurement_table(records, width),
         _repeated(records, width),
         budgets.lines(records, width),

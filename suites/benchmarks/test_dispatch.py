@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from .bench import DeviceBench
 
-pytestmark = pytest.mark.frameworks("torch", "numpy")
+pytestmark = pytest.mark.frameworks("torch", "tensorflow", "jax", "numpy")
 
 #: Operations in a call. A thousand hide the wait at their end; of those that are each waited
 #: for, a hundred make a round of milliseconds.

@@ -24,14 +24,14 @@ pytestmark = pytest.mark.frameworks("torch")
 
 BLOCKS = 8
 WIDTH = {"quick": 256, "full": 1024}
-BATCH = {"quick": 256, "full": 4096}
+BATCH = {"quick": 256, "full": 1024}
 
 #: With checkpoints the input of each block is kept, and no more: of the five tensors of WIDTH
 #: that a block keeps otherwise, one. Half leaves room for what an allocator rounds.
 LEAST_SAVED = 0.5
 
 #: Bytes that a search for the largest batch may keep.
-LIMIT = {"quick": 16_000_000, "full": 1_024_000_000}
+LIMIT = {"quick": 16_000_000, "full": 256_000_000}
 
 #: Batches of a pass, in an order in which an allocator cannot reuse the block before.
 VARYING = (64, 1, 96, 17, 128, 33, 80, 5, 112, 49)

@@ -198,6 +198,36 @@ def test_another_fixture_of_that_name_is_named(pytester, run):
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
+def test_codspeed_gets_no_marker_that_it_refuses(pytester, run):
+    pytester.makeconftest(
+        """
+        import pytest
+        import pytest_benchmark.fixture
+
+        class CodSpeed:
+            is_codspeed_enabled = True
+
+        class BenchmarkFixture:
+            __class__ = pytest_benchmark.fixture.BenchmarkFixture
+            stats = None
+
+            def __call__(self, function, *args):
+                return function(*args)
+
+        def pytest_configure(config):
+            config.pluginmanager.register(CodSpeed(), "codspeed_plugin")
+
+        @pytest.fixture
+        def benchmark(request):
+            assert request.node.get_closest_marker("benchmark") is None
+            return BenchmarkFixture()
+        """
+    )
+    pytester.makepyfile("def test_it(device, benchmark): assert benchmark(len, 'abc') == 3")
+
+    run("--device=cpu").assert_outcomes(passed=1)
+
+
 def test_mode_that_does_not_exist_is_named(pytester, run):
     pytester.makepyfile(
         "def test_it(device_benchmark): device_benchmark.pedantic(len, args=('a',), mode='fast')"

@@ -127,6 +127,26 @@ def test_our_time_stands_beside_published_times_where_the_cell_shows_a_rate():
     assert lines[2].endswith("(here 500 ms)")
 
 
+def test_rates_and_times_of_others_stand_below_one_row():
+    rate = dataclasses.replace(M1, value="4.28", unit="TFLOPS")
+    figure = Measurement("matmul", 3.0, "TFLOPS", (M1, rate))
+
+    lines = benchmarks.lines([_record("test_a[cpu]", "cpu", 0.5, figure)], 120)
+
+    assert lines[2].endswith("4.28 TFLOPS Apple M1 Max mps, torch 1.13 (here 500 ms)")
+
+
+def test_what_was_published_of_another_figure_names_it_and_ours():
+    measured = (Measurement("mlp", 4000, "images/s"), Measurement("five epochs", 70.0, "s", (M1,)))
+
+    lines = benchmarks.lines([_record("test_a[cpu]", "cpu", 14.0, *measured)], 100)
+
+    assert lines[1].split() == ["mlp", "4000", "images/s"]
+    assert lines[2] == (
+        "  published of five epochs: 36.28 s Apple M1 Max mps, torch 1.13 (here 70 s)"
+    )
+
+
 def test_what_keeps_a_figure_from_being_compared_is_said():
     noted = Published("38.50", "s", "Apple M1", "cpu", note="the size is not known")
 
