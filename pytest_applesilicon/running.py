@@ -38,6 +38,7 @@ from pytest_applesilicon.knowing import KnownFailures
 from pytest_applesilicon.linting import Linting
 from pytest_applesilicon.option_values import OptionError
 from pytest_applesilicon.options import SETTINGS
+from pytest_applesilicon.placing import Placing
 from pytest_applesilicon.records import Report, RunFacts, Sample
 from pytest_applesilicon.reports import github, terminal
 from pytest_applesilicon.selection import (
@@ -99,6 +100,7 @@ class Run:
             if found._known is not None:
                 config.pluginmanager.register(found._known)
             config.pluginmanager.register(Linting(config))
+            config.pluginmanager.register(Placing())
             measuring.register(config)
             config.pluginmanager.register(found._budgets)
             config.pluginmanager.register(found._counted)
@@ -219,15 +221,8 @@ class Run:
             return (yield)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
-        with _running_on_device(item):
-            yield
-        if marks.ours(item):
-            marks.skip_on_own_device(item, selection_of(self._config))
-
-    @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
-        with activity.watched(item), _running_on_device(item):
+        with activity.watched(item):
             if item.get_closest_marker("no_fallback") is None:
                 yield
             else:
@@ -368,8 +363,7 @@ class Run:
 
     def _vacuous(self) -> bool:
         """Whether a device was asked for by name and no test of ours ran on it."""
-        own = any(record.own_device for record in self._recorder.records)
-        return bool(self._never_ran()) and not own
+        return bool(self._never_ran()) and not any(one.own_device for one in self._recorder.records)
 
     def _report(self) -> Report:
         return Report(self._facts(), self._recorder.records)
@@ -404,11 +398,3 @@ class Run:
 
     def _width(self) -> int:
         return int(self._config.get_terminal_writer().fullwidth)
-
-
-def _running_on_device(item: pytest.Item) -> contextlib.AbstractContextManager[Any]:
-    """What runs inside computes on the device of the test."""
-    target = marks.target_of(item)
-    if target is None or not usable(target.health):
-        return contextlib.nullcontext()
-    return frameworks.load(target.framework).running_on(target.device)

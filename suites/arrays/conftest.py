@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_applesilicon import frameworks, settings_of
-from pytest_applesilicon.agreement import array_calls, array_functions
+from pytest_applesilicon.agreement import array_functions, array_namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ def frameworks_in_use(settings: Settings, names: Sequence[str]) -> list[str]:
 
 def functions_of(used: Sequence[str], settings: Settings) -> Iterator[Function]:
     """The functions that are asked of any of the frameworks, each once."""
-    asked = {id(one) for name in used for one in array_calls.functions_for(name)}
+    asked = {id(one) for name in used for one in array_namespaces.functions_for(name)}
     for one in array_functions.FUNCTIONS:
         if id(one) in asked and re.search(settings.ops, one.name):
             yield one

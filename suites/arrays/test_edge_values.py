@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from pytest_applesilicon.agreement import array_calls, envelope, values
+from pytest_applesilicon.agreement import array_calls, array_namespaces, envelope, values
 
 if TYPE_CHECKING:
     from pytest_applesilicon.agreement.array_functions import Function
@@ -47,7 +47,7 @@ def test_edge_values(
     array_function: Function, dtype: str, applesilicon: AppleSilicon, device: Any
 ) -> None:
     framework, seed = applesilicon.framework.name, applesilicon.settings.seed
-    if array_function not in array_calls.functions_for(framework):
+    if array_function not in array_namespaces.functions_for(framework):
         pytest.skip(f"{framework} has no single operation for {array_function.name}")
     place = array_calls.place_of(framework, applesilicon.spec)
     edges = edges_of(len(array_function.operands), dtype)
@@ -64,7 +64,7 @@ def test_edge_values(
 
     try:
         judged, _ = array_calls.judge_forward(place, array_function, dtype, arrays, held, seed)
-    except array_calls.LackingError as error:
+    except array_namespaces.LackingError as error:
         pytest.skip(f"unsupported: {error}")
 
     one = judged[0]

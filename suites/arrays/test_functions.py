@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_applesilicon.agreement import array_calls
+from pytest_applesilicon.agreement import array_calls, array_namespaces
 
 if TYPE_CHECKING:
     from pytest_applesilicon.agreement.array_functions import Function
@@ -27,7 +27,7 @@ def check(direction: str, function: Function, dtype: str, applesilicon: AppleSil
     """Fail where the function is wrong, or ends in an outcome of --fail-on."""
     __tracebackhide__ = True
     framework, settings = applesilicon.framework.name, applesilicon.settings
-    if function not in array_calls.functions_for(framework):
+    if function not in array_namespaces.functions_for(framework):
         pytest.skip(f"{framework} has no single operation for {function.name}")
     if applesilicon.framework.dtype(dtype) is None:
         pytest.skip(f"{framework} has no {dtype} as it is set up")

@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_applesilicon.agreement import array_calls, array_functions, array_layouts
+from pytest_applesilicon.agreement import (
+    array_calls,
+    array_functions,
+    array_layouts,
+    array_namespaces,
+)
 
 if TYPE_CHECKING:
     from pytest_applesilicon.agreement.array_functions import Function
@@ -32,7 +37,7 @@ def test_layout(
     device: Any,
 ) -> None:
     framework, spec, seed = applesilicon.framework, applesilicon.spec, applesilicon.settings.seed
-    if array_function not in array_calls.functions_for(framework.name):
+    if array_function not in array_namespaces.functions_for(framework.name):
         pytest.skip(f"{framework.name} has no single operation for {array_function.name}")
     place = array_calls.place_of(framework.name, spec)
     drawn = array_functions.draw(array_function, dtype, seed)
@@ -50,7 +55,7 @@ def test_layout(
 
     try:
         judged, _ = array_calls.judge_forward(place, array_function, dtype, arrays, values, seed)
-    except array_calls.LackingError as error:
+    except array_namespaces.LackingError as error:
         pytest.skip(f"unsupported: {error}")
 
     assert judged[0].agrees, f"{layout}: {array_calls.telling(judged[0])}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from pytest_applesilicon.agreement import array_calls
+from pytest_applesilicon.agreement import array_calls, array_namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ def decompose(name: str, applesilicon: AppleSilicon, matrix: Array) -> list[Arra
             found = FACTORS[framework.name, name](there)
             return [framework.to_host(one) for one in found]
     except Exception as error:  # whatever a framework raises for a kernel it lacks
-        if array_calls.LACKING.search(str(error)):
+        if array_namespaces.LACKING.search(str(error)):
             pytest.skip(f"unsupported: {error}")
         raise
 
@@ -62,7 +62,7 @@ def _raw(name: str) -> Callable[[Any], Any]:
 
 def _standard(framework: str, name: str) -> Callable[[Any], Any]:
     def call(matrix: Any) -> Any:
-        function = array_calls.function_of(framework, name)
+        function = array_namespaces.function_of(framework, name)
         if name == "svd" and framework != "mlx":
             return function(matrix, full_matrices=False)
         return function(matrix)
@@ -133,9 +133,9 @@ def test_ill_conditioned_system_has_a_small_residual(
     there = [framework.to_device(one, spec, float32) for one in (matrix, right)]
     try:
         with array_calls.on(place):
-            found = framework.to_host(array_calls.function_of(framework.name, "solve")(*there))
+            found = framework.to_host(array_namespaces.function_of(framework.name, "solve")(*there))
     except Exception as error:  # as above
-        if array_calls.LACKING.search(str(error)):
+        if array_namespaces.LACKING.search(str(error)):
             pytest.skip(f"unsupported: {error}")
         raise
 

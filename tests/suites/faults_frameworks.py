@@ -200,9 +200,9 @@ def results(change: Callable[[Any, Any], Any], *names: str) -> Callable[[pytest.
 
     def install(patch: pytest.MonkeyPatch) -> None:
         from pytest_applesilicon import frameworks
-        from pytest_applesilicon.agreement import array_calls
+        from pytest_applesilicon.agreement import array_calls, array_namespaces
 
-        function_of = array_calls.function_of
+        function_of = array_namespaces.function_of
 
         def changed(framework: str, name: str) -> Any:
             own = function_of(framework, name)
@@ -211,7 +211,8 @@ def results(change: Callable[[Any, Any], Any], *names: str) -> Callable[[pytest.
                 return own
             return lambda *args, **kwargs: change(adapter, own(*args, **kwargs))
 
-        patch.setattr(array_calls, "function_of", changed)
+        for module in (array_calls, array_namespaces):
+            patch.setattr(module, "function_of", changed)
 
     return install
 
