@@ -76,7 +76,7 @@ def _operator(op: Any, dtype: Any, given: argparse.Namespace, gradients: bool) -
     torch.manual_seed(0)
     samples = op.sample_inputs("cpu", dtype, requires_grad=gradients)
     for _, sample in zip(range(given.samples), samples, strict=False):
-        args, kwargs = (sample.input, *_single(sample.args)), _single(sample.kwargs)
+        args, kwargs = (sample.input, *single(sample.args)), single(sample.kwargs)
         call = partial(_gradients if gradients else _forward, op, sample.output_process_fn_grad)
         # A split point must stay on the CPU: torch refuses it elsewhere.
         moved = (_moved(args[0]), *args[1:]) if op.name == "tensor_split" else _moved(args)
@@ -106,14 +106,14 @@ def _random(op: Any) -> bool:
     )
 
 
-def _single(value: Any) -> Any:
+def single(value: Any) -> Any:
     """The sample with float32 in place of a float64 that it asks for by name."""
     import torch
 
     if isinstance(value, dict):
-        return {key: _single(one) for key, one in value.items()}
+        return {key: single(one) for key, one in value.items()}
     if isinstance(value, tuple):
-        return tuple(_single(one) for one in value)
+        return tuple(single(one) for one in value)
     return torch.float32 if value is torch.float64 else value
 
 

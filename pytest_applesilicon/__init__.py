@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     )
     from pytest_applesilicon.simulate.faults import Call, Fault
 
-__version__ = "0.1.0"
+    __version__: str
 
 _PUBLIC = {
     "Call": "pytest_applesilicon.simulate.faults",
@@ -81,11 +81,28 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     try:
         module = _PUBLIC[name]
     except KeyError:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
     return getattr(importlib.import_module(module), name)
+
+
+def _version() -> str:
+    """The version that the build made from the tags of git; see ``[tool.setuptools_scm]``."""
+    try:
+        built = importlib.import_module("pytest_applesilicon._version")
+        return str(built.version)
+    except ModuleNotFoundError:
+        pass
+    # A checkout that was installed before its build wrote that file, or never.
+    metadata = importlib.import_module("importlib.metadata")
+    try:
+        return str(metadata.version("pytest-applesilicon"))
+    except metadata.PackageNotFoundError:
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:

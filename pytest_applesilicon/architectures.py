@@ -43,6 +43,11 @@ def version(name):
         return m.version(name)
     except m.PackageNotFoundError:
         return None
+plugin = version("pytest-applesilicon")
+if plugin is not None:
+    # What is imported: of an editable installation the metadata are as old as itself.
+    import pytest_applesilicon
+    plugin = pytest_applesilicon.__version__
 try:
     import msgspec._core as core
     compiled, error = core.__file__, ""
@@ -50,7 +55,7 @@ except Exception as problem:
     compiled, error = "", f"{type(problem).__name__}: {problem}"
 print("applesilicon-arch " + json.dumps({
     "architecture": platform.machine(), "prefix": sys.prefix,
-    "plugin": version("pytest-applesilicon"), "xdist": version("pytest-xdist"),
+    "plugin": plugin, "xdist": version("pytest-xdist"),
     "compiled": compiled, "error": error}))
 """
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pytest_applesilicon import __version__, cli_catalog, cli_evidence, cli_reports
+from pytest_applesilicon import __version__, cli_catalog, cli_evidence, cli_replay, cli_reports
 from pytest_applesilicon import host as hosts
 
 _NEEDS_CLICK = "the command line needs click\n  remedy: pip install 'pytest-applesilicon[cli]'"
@@ -37,6 +37,7 @@ def command() -> Any:
     _add_doctor(applesilicon)
     _add_wheels(applesilicon)
     cli_catalog.add(applesilicon)
+    cli_replay.add(applesilicon)
     return applesilicon
 
 

@@ -11,6 +11,7 @@ from pytest_applesilicon import __version__, comparing
 from pytest_applesilicon import host as hosts
 from pytest_applesilicon.files import write_whole
 from pytest_applesilicon.reports import (
+    audit,
     compared,
     document,
     html,
@@ -83,7 +84,10 @@ def _write(page: Page, as_html: Path | None, as_markdown: Path | None) -> None:
 def report_lines(found: Report, width: int) -> list[str]:
     """Header and summary of a report, as the run printed them."""
     head = terminal.header(found.facts, hosts.describe(found.facts.host), width)
-    return [*head, "", *terminal.summary(found, width)]
+    lines = [*head, "", *terminal.summary(found, width)]
+    if found.facts.audit is not None:
+        lines += ["", "MPS audit", *audit.lines(found.facts.audit, width)]
+    return lines
 
 
 def _add_compare(group: Any) -> None:

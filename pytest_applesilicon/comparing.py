@@ -11,6 +11,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from packaging.version import InvalidVersion, Version
+
 from pytest_applesilicon.comparing_times import Ratio, ratio_of
 from pytest_applesilicon.records import RAN
 
@@ -64,6 +66,7 @@ class Differences:
     operators: tuple[Change, ...]
     agreement: tuple[Change, ...]
     tests: tuple[Change, ...]
+    budgets: tuple[Change, ...]
     ratios: tuple[Ratio, ...]
     facts: tuple[tuple[str, str, str], ...]
     """Host, versions and settings that differ: name, before, after."""
@@ -77,7 +80,7 @@ class Differences:
         slower = sum(one.verdict == "slower" for one in self.ratios)
         if kind == "slower":
             return slower
-        changes = (*self.operators, *self.agreement, *self.tests)
+        changes = (*self.operators, *self.agreement, *self.tests, *self.budgets)
         if kind == "any":
             faster = sum(one.verdict == "faster" for one in self.ratios)
             return len(changes) + slower + faster
@@ -91,7 +94,7 @@ def compare(before: tuple[str, Report], after: tuple[str, Report]) -> Difference
         NotComparableError: other versions of the suites, or no device that can be paired.
     """
     (name, first), (other_name, second) = before, after
-    if first.facts.version != second.facts.version:
+    if _release(first) != _release(second):
         raise NotComparableError(
             f"{name} was written by suites of version {first.facts.version} and {other_name} by "
             f"{second.facts.version}: their tests are not the same; run both with one version"
@@ -101,6 +104,11 @@ def compare(before: tuple[str, Report], after: tuple[str, Report]) -> Difference
     both = [key for key in one if key in two]
     notes = [*_unpaired(name, first, [a for a, _ in devices])]
     notes += _unpaired(other_name, second, [b for _, b in devices])
+    if first.facts.version != second.facts.version:
+        notes.append(
+            f"made with {first.facts.version} and {second.facts.version}: between releases, "
+            "tests of one name may differ"
+        )
     same_work = _same_work(first, second, notes)
     pairs = [(key[1], one[key], two[key]) for key in both]
     return Differences(
@@ -110,11 +118,20 @@ def compare(before: tuple[str, Report], after: tuple[str, Report]) -> Difference
         operators=tuple(_operators(pairs)),
         agreement=tuple(_agreement(pairs)) if same_work else (),
         tests=(*_tests(pairs), *_only(one, two, "missing"), *_only(two, one, "new")),
+        budgets=tuple(_budgets(pairs)),
         ratios=tuple(_times(pairs, first, second, notes)) if same_work else (),
         facts=tuple(_facts(first, second)),
         notes=tuple(notes),
         compared=len(both),
     )
+
+
+def _release(report: Report) -> str:
+    """The release whose suites ran; between releases they change little by little."""
+    try:
+        return Version(report.facts.version).base_version
+    except InvalidVersion:
+        return report.facts.version
 
 
 def _place(record: Record) -> str:
@@ -220,6 +237,20 @@ def _tests(pairs: Pairs) -> Iterable[Change]:
         if bad[0] != bad[1]:
             kind = "broken" if bad[1] else "fixed"
         yield Change(kind, name, a.outcome, b.outcome, b.reason or a.reason)
+
+
+def _budgets(pairs: Pairs) -> Iterable[Change]:
+    """Limits with another verdict: broken where one is exceeded now, fixed where it was."""
+    for name, a, b in pairs:
+        before = {(one.limit_name, one.where): one for one in a.verdicts}
+        for one in b.verdicts:
+            old = before.get((one.limit_name, one.where))
+            if old is None or old.state == one.state:
+                continue
+            kind: Kind = "changed"
+            if "exceeded" in (old.state, one.state):
+                kind = "broken" if one.state == "exceeded" else "fixed"
+            yield Change(kind, f"{one.limit_name} of {name}", old.state, one.state, one.reason)
 
 
 def _only(

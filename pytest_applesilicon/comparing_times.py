@@ -54,5 +54,7 @@ def ratio_of(name: str, before: Timing, after: Timing) -> Ratio:
 
 
 def _relative(one: Timing) -> float:
-    """Half the interval of a median, in units of the median."""
+    """Half the interval of a median, in units of the median; the record's own where it has one."""
+    if one.low_s is not None and one.high_s is not None and 0 < one.low_s <= one.high_s:
+        return math.log(one.high_s / one.low_s) / 2
     return _NOTCH * one.iqr_s / (math.sqrt(one.rounds) * one.median_s)

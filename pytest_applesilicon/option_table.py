@@ -25,6 +25,7 @@ DTYPES = (
     "complex64",
 )
 FAIL_ON = ("wrong", "unsupported", "fallback", "not-run")
+AUDIT_FINDINGS = ("unsupported", "fallback", "float64", "complex128", "int64", "layout")
 REGRESSION_SIZES = ("S", "M", "L")
 DEVICES = ("auto", "cpu", "mps", "mps-sim", "cuda", "cuda:N")
 
@@ -194,6 +195,37 @@ OPTIONS: tuple[Option, ...] = (
         "NAME@LIMIT for a fault of a size, a file that defines FAULTS; none; help lists them; "
         "each runs the tests once for every fault",
         short="--faults",
+    ),
+    Option(
+        "mps-audit",
+        "no",
+        "",
+        "Record the ATen calls of the tests on the CPU and judge them by the catalog: what would "
+        "MPS do with them? (in the ini file: yes or no)",
+        short="--mps-audit",
+        choices=("yes", "no"),
+        flag=True,
+    ),
+    Option(
+        "mps-audit-torch",
+        "",
+        "VERSION",
+        "Torch release to judge the audit for, as 2.6; the default is the installed one",
+        short="--mps-audit-torch",
+    ),
+    Option(
+        "mps-audit-fail-on",
+        "",
+        "FINDING[,FINDING]",
+        "Findings of the audit that fail the run: " + ", ".join(AUDIT_FINDINGS),
+        short="--mps-audit-fail-on",
+    ),
+    Option(
+        "mps-audit-signatures",
+        "",
+        "PATH",
+        "Write the recorded calls here, for applesilicon replay",
+        short="--mps-audit-signatures",
     ),
     Option(
         "isolate",

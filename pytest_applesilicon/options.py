@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_applesilicon.option_table import DTYPES, FAIL_ON, FRAMEWORKS, OPTIONS, Option, argument
+from pytest_applesilicon.option_table import (
+    AUDIT_FINDINGS,
+    DTYPES,
+    FAIL_ON,
+    FRAMEWORKS,
+    OPTIONS,
+    Option,
+    argument,
+)
 from pytest_applesilicon.option_values import (
     pairs_text,
     parse_devices,
@@ -74,6 +82,11 @@ class Settings:
     regression_size: str
     regression_limit: int
     """Stands for 2**32 elements."""
+    audit: bool
+    audit_torch: str
+    """A release of the catalog; empty for the installed one."""
+    audit_fail_on: tuple[str, ...]
+    audit_signatures: Path | None
     explicit: frozenset[str]
     """Names of the options that the command line or the ini file gave."""
 
@@ -102,6 +115,12 @@ class Settings:
             "regression-size": self.regression_size,
             "regression-limit": str(self.regression_limit),
             "faults": ",".join(fault.name for fault in self.faults) or "none",
+            "mps-audit": "yes" if self.audit else "no",
+            "mps-audit-torch": self.audit_torch or "installed",
+            "mps-audit-fail-on": ",".join(self.audit_fail_on) or "none",
+            "mps-audit-signatures": (
+                self.audit_signatures.name if self.audit_signatures else "none"
+            ),
             "isolate": self.isolate,
             "isolate-timeout": f"{self.isolate_timeout_s:g}",
             "known-failures": self.known_failures.name if self.known_failures else "none",
@@ -160,7 +179,7 @@ def parse_settings(
     for option in OPTIONS:
         if option.choices and values[option.name] not in option.choices:
             raise refused(origins[option.name], values[option.name], option.choices)
-    mnist, report, report_html, known, budgets_file, budgets_baseline = (
+    mnist, report, report_html, known, budgets_file, budgets_baseline, calls = (
         parse_path(values[name], origins[name], folder)
         for name in (
             "mnist",
@@ -169,8 +188,13 @@ def parse_settings(
             "known-failures",
             "budgets-file",
             "budgets-baseline",
+            "mps-audit-signatures",
         )
     )
+    findings = parse_names(
+        values["mps-audit-fail-on"], origins["mps-audit-fail-on"], AUDIT_FINDINGS
+    )
+    release = values["mps-audit-torch"]
     return Settings(
         devices=parse_devices(values["device"], origins["device"]),
         arch=values["arch"],
@@ -201,6 +225,11 @@ def parse_settings(
         budgets_baseline=budgets_baseline,
         budgets_accept=parse_reason(values, origins, explicit),
         isolate_timeout_s=parse_seconds(values["isolate-timeout"], origins["isolate-timeout"]),
+        # What an audit is told to do, it is asked for.
+        audit=values["mps-audit"] == "yes" or bool(findings or release or calls),
+        audit_torch=release,
+        audit_fail_on=findings,
+        audit_signatures=calls,
         explicit=explicit,
     )
 

@@ -11,13 +11,16 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_applesilicon.measured import Measurement as Measurement
 from pytest_applesilicon.measured import Published as Published
 from pytest_applesilicon.measured import Timing as Timing
 from pytest_applesilicon.measured import Verdict as Verdict
 from pytest_applesilicon.measured import measured_from_fields
+
+if TYPE_CHECKING:
+    from pytest_applesilicon.audit_records import Audit
 
 HealthState = Literal["ok", "unusable", "miscomputes", "absent"]
 TestOutcome = Literal[
@@ -291,6 +294,8 @@ class RunFacts:
     """Where every test ran in several places: these; each record names its own."""
     samples: tuple[Sample, ...] = ()
     """Of ``--monitor``, in the order of their workers and of time."""
+    audit: Audit | None = None
+    """Of ``--mps-audit``."""
     conditions: dict[str, str] = field(default_factory=dict)
     """Power, heat, load and virtual machine, where there were budgets."""
     source: Source | None = None

@@ -30,6 +30,7 @@ from pytest_applesilicon import (
     workers,
 )
 from pytest_applesilicon import host as hosts
+from pytest_applesilicon.auditing import Auditing
 from pytest_applesilicon.data import mnist
 from pytest_applesilicon.frameworks import vision
 from pytest_applesilicon.isolating import Isolating
@@ -75,6 +76,7 @@ class Run:
         self._settings = settings
         self._recorder = recorder.Recorder()
         self._known = KnownFailures.of(config, settings)
+        self._auditing = Auditing.of(config, settings)
         self._budgets = budgeting.Budgeting(config, settings)
         self._usage_errors: dict[str, None] = {}
         self._header_shown = False
@@ -102,6 +104,8 @@ class Run:
             config.pluginmanager.register(found._counted)
             repeating.register(config, found._settings.repeat_failed)
             config.pluginmanager.register(Isolating(config, found._settings))
+            if found._auditing is not None:
+                config.pluginmanager.register(found._auditing)
         assert isinstance(found, cls)  # noqa: S101
         return found
 
@@ -114,6 +118,10 @@ class Run:
         if workers.is_worker(self._config):
             self._check_worker()
             self._start_monitor()
+        if self._auditing is not None and not self._listing:
+            if not workers.is_worker(self._config):
+                self._auditing.check()
+            self._auditing.start()
         if workers.is_worker(self._config) or not self._settings.active:
             return
         publishing.check(self._settings)
@@ -383,6 +391,7 @@ class Run:
             notes=(*selection.notes, f"mnist: {found.describe()}", *self._vision(names)),
             places=self._places.all,
             samples=(self._monitor.samples if self._monitor else tuple(self._worker_samples)),
+            audit=self._auditing.audit if self._auditing else None,
             conditions=self._budgets.conditions(self._recorder.records),
             **self._counted.facts(),
         )

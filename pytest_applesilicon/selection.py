@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_applesilicon import fallback, frameworks, health, workers
+from pytest_applesilicon import fallback, frameworks, health, linting, workers
 from pytest_applesilicon import host as hosts
 from pytest_applesilicon.frameworks import pytorch
 from pytest_applesilicon.frameworks.base import DeviceAbsentError
@@ -140,6 +140,8 @@ def selection_of(config: pytest.Config) -> Selection:
         settings = config.stash[SETTINGS]
         config.stash[SELECTION] = workers.shared(config, lambda: _make(config, settings))
         _require_fallback(settings, config.stash[SELECTION])
+        if pytorch.simulating():
+            linting.begin(config).accept(pytorch.FALLBACK_VARIABLE)
     return config.stash[SELECTION]
 
 

@@ -154,6 +154,11 @@ class Watch:
         if name == "torch" and self._at_import is None:
             self._at_import = variables(self._environ)
 
+    def accept(self, name: str) -> None:
+        """Take a variable as it is now: whom it is for was told of it otherwise."""
+        if self._at_import is not None and name in self._environ:
+            self._at_import[name] = self._environ[name]
+
     def look(self) -> list[str]:
         """The problems that were not told yet."""
         found = [*attribute_problems(self._modules).values(), *self._too_late()]

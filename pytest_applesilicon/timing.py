@@ -143,6 +143,8 @@ class RoundTimer:
         """Seconds, once the device has finished what was started before."""
         if self.mode == "throughput":  # in latency each call has waited already
             self._synchronize()
+        # A wait is counted only if the clock saw it too: it is read inside of what is timed.
+        waited_s = self._contention.waited_s() if self.before_round is not None else 0.0
         now = self._clock()
         current = inspect.currentframe()
         caller = current.f_back if current is not None else None
@@ -150,24 +152,24 @@ class RoundTimer:
             return self._start(caller)
         if not self._ended:
             self._ended = True
-            self.rounds.append(self._round(now - self._began))
+            self.rounds.append(self._round(now - self._began, waited_s))
         return now
 
-    def _round(self, seconds: float) -> Round:
+    def _round(self, seconds: float, waited_s: float) -> Round:
         if self.before_round is None:
             return Round(seconds)
-        waited_s = self._contention.waited_s() - self._waited_s
         interrupted = self._contention.switches() != self._switches
-        return Round(seconds, self._reference_s, waited_s, interrupted)
+        return Round(seconds, self._reference_s, waited_s - self._waited_s, interrupted)
 
     def _start(self, caller: FrameType | None) -> float:
         self._frame, self._ended = caller, False
         if self.before_round is not None:
             self._reference_s = self.before_round()
             self._switches = self._contention.switches()
-            self._waited_s = self._contention.waited_s()
         self._synchronize()
         self._began = self._clock()
+        if self.before_round is not None:
+            self._waited_s = self._contention.waited_s()
         return self._began
 
     def __eq__(self, other: object) -> bool:

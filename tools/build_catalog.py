@@ -43,11 +43,16 @@ PLATFORM = "macosx_26_0_arm64"
 PYTHONS = ("3.11", "3.13", "3.10", "3.9", "3.8")
 
 #: Raised when what is kept of a wheel changes: files of another form are read anew.
-EXTRACT = 1
+EXTRACT = 2
 
 #: Text of aten/src/ATen/mps in the library: where MPS is refused, and where ``is_macos13_or_newer``
 #: was the only question.
 _MPS_MACOS = re.compile(rb"MPS backend is supported on [Mm]acOS (\d+(?:\.\d+)?)")
+
+#: ``lib = torch.library.Library("aten", "IMPL", "MPS")``, and ``lib.impl(name, function, "MPS")``.
+_OF_MPS = re.compile(r'(\w+) = (?:torch\.library\.)?Library\("aten", "IMPL", "MPS"\)')
+_QUOTED = r'"(?:aten::)?([\w.]+)"'
+_IMPL = re.compile(rf'\.impl\(\s*{_QUOTED},\s*\w+,\s*"MPS"')
 
 _HEAD = "# Written by tools/build_catalog.py from the macOS wheels of torch; do not edit.\n"
 
@@ -167,6 +172,7 @@ def read_wheel(wheel: Path) -> dict[str, Any]:
                 for name in (metadata, operator_table.MEMBER, expected.MEMBER)
             }
             library = archive.read(LIBRARY)
+            in_python = python_kernels(archive)
         table = operator_table.parse(texts[operator_table.MEMBER])
         found = registrations.read(library, frozenset(table))
         refused = _refused(texts[expected.MEMBER])
@@ -182,15 +188,31 @@ def read_wheel(wheel: Path) -> dict[str, Any]:
         "wheel_macos": _macos(wheel.name),
         "mps_macos": described[1].decode() if described else "",
         "python": python[1] if python else "",
-        "statuses": operator_table.statuses(table, strided.kernels, strided.fallbacks),
+        "statuses": operator_table.statuses(
+            table, strided.kernels | in_python, strided.fallbacks - in_python
+        ),
         "sparse_coo": sorted(found["SparseMPS"].kernels),
         "sparse_csr": sorted(found["SparseCsrMPS"].kernels),
         "refused": refused,
+        "in_python": sorted(in_python),
         "only_listed": sorted(operator_table.listed(table, "MPS") - strided.kernels),
         "only_registered": sorted(
             (strided.kernels | strided.fallbacks) - operator_table.listed(table, "MPS")
         ),
     }
+
+
+def python_kernels(archive: zipfile.ZipFile) -> frozenset[str]:
+    """The overloads for which Python code of the wheel registers a kernel with MPS."""
+    found: set[str] = set()
+    for name in archive.namelist():
+        if name.startswith("torch/") and name.endswith(".py") and "/testing/" not in name:
+            source = archive.read(name).decode(errors="replace")
+            for library in _OF_MPS.findall(source):
+                found |= set(re.findall(rf"\b{library}\.impl\(\s*{_QUOTED}", source))
+            if '"MPS"' in source:
+                found |= set(_IMPL.findall(source))
+    return frozenset(found)
 
 
 def _macos(wheel: str) -> str:
@@ -272,6 +294,7 @@ def differences(extracts: Sequence[Mapping[str, Any]]) -> list[str]:
         for key, meaning in (
             ("only_listed", "listed and not registered"),
             ("only_registered", "registered in C++ alone"),
+            ("in_python", "registered in Python"),
         )
         if one[key]
     ]

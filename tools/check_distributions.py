@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Files without which an installation is broken, by their path in the wheel.
 NEEDED = (
     "pytest_applesilicon/py.typed",
+    "pytest_applesilicon/_version.py",
     "pytest_applesilicon/plugin.py",
     "pytest_applesilicon/data/mnist_subset.npz",
     "pytest_applesilicon/data/MNIST-LICENSE.txt",
@@ -65,6 +66,17 @@ def check_contents(wheel: Path, sdist: Path) -> None:
         sys.exit(f"{sdist.name} lacks the suites or the metadata")
 
 
+def check_same(built: Path, again: Path) -> None:
+    """Stop if a second build gave other bytes."""
+    differing = [
+        path.name
+        for path in built.iterdir()
+        if path.read_bytes() != (again / path.name).read_bytes()
+    ]
+    if differing:
+        sys.exit(f"a second build differs: {', '.join(differing)}")
+
+
 def run_suites(start: list[str], arguments: list[str], folder: Path) -> list[str]:
     """Run the suites from ``folder``; returns their test ids."""
     report = folder / "report.json"
@@ -80,9 +92,11 @@ def main(arguments: list[str]) -> None:
     """Check every way of installing and every way of starting."""
     found: dict[str, list[str]] = {}
     with tempfile.TemporaryDirectory() as name:
-        built = Path(name) / "dist"
-        python("-m", "build", "--outdir", str(built))
+        built, again = Path(name) / "dist", Path(name) / "again"
+        for folder in (built, again):
+            python(str(ROOT / "tools" / "build_release.py"), str(folder))
         wheel, sdist = next(built.glob("*.whl")), next(built.glob("*.tar.gz"))
+        check_same(built, again)
         python("-m", "twine", "check", "--strict", str(wheel), str(sdist))
         check_contents(wheel, sdist)
         ways = {"wheel": [str(wheel)], "sdist": [str(sdist)], "editable": ["-e", str(ROOT)]}

@@ -61,15 +61,16 @@ class Reference:
         return tuple(self._timed(work) for work in self._work)
 
     def _timed(self, work: Callable[[], Any]) -> float:
-        waited = self._contention.waited_s()
+        # A wait is counted only if the clock saw it too.
         began = self._clock()
+        waited = self._contention.waited_s()
         result = work()
         if self._finish is not None:
             self._finish(result)
         if self._wait is not None:
             self._wait()
-        seconds = self._clock() - began
-        return seconds - (self._contention.waited_s() - waited)
+        waited = self._contention.waited_s() - waited
+        return self._clock() - began - waited
 
 
 def _product(square: Any) -> Any:

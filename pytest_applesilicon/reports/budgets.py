@@ -67,7 +67,8 @@ def announcement(records: Sequence[Record]) -> str:
 
 
 def _lines_of(record: Record, one: Verdict, width: int) -> list[str]:
-    figures = f"{one.state:<12}  {one.limit_name} {_limit(one)}: {_value(one)}{_interval(one)}"
+    measured = value_text(one) + interval_text(one)
+    figures = f"{one.state:<12}  {one.limit_name} {limit_text(one)}: {measured}"
     text = [*textwrap.wrap(figures, width, subsequent_indent=" " * 14)]
     text.append(" " * 14 + shorten(record.test_id, width - 14))
     if one.reason:
@@ -91,7 +92,8 @@ def _not_enforced(found: Sequence[tuple[Record, Verdict]], width: int) -> list[s
     return shown
 
 
-def _limit(one: Verdict) -> str:
+def limit_text(one: Verdict) -> str:
+    """The limit as people write it."""
     if one.limit is None:
         return ""
     if one.limit_name == "max_regression":
@@ -101,11 +103,13 @@ def _limit(one: Verdict) -> str:
     return f"{one.limit:g} {one.unit}"
 
 
-def _value(one: Verdict) -> str:
+def value_text(one: Verdict) -> str:
+    """What was measured."""
     return "-" if one.value is None else _figure(one, one.value)
 
 
-def _interval(one: Verdict) -> str:
+def interval_text(one: Verdict) -> str:
+    """The interval of what was measured; empty where there is none."""
     if one.low is None or one.high is None or one.low == one.high:
         return ""
     return f" [{_figure(one, one.low)} to {_figure(one, one.high)}]"

@@ -35,7 +35,7 @@ def page(found: Sequence[Differences], *, simulated: bool) -> Page:
 
 
 def _parts(one: Differences, end: str) -> list[Part]:
-    changes = (*one.operators, *one.agreement, *one.tests)
+    changes = (*one.operators, *one.agreement, *one.tests, *one.budgets)
     kinds = [*(each.kind for each in changes), *(each.verdict for each in one.ratios)]
     figures = [
         Figure(str(kinds.count(name)), name, _TONES.get(name, ""))
@@ -64,6 +64,7 @@ def _parts(one: Differences, end: str) -> list[Part]:
             (_changes(one.agreement, "operator", names),),
         ),
         Part(f"tests{end}", "Tests", tables=(_changes(one.tests, "test", names),)),
+        Part(f"budgets{end}", "Budgets", tables=(_changes(one.budgets, "limit", names),)),
         Part(f"times{end}", "Times", tables=(_ratios(one, names),)),
     ]
 

@@ -11,6 +11,7 @@ import json
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from pytest_applesilicon.audit_records import audit_from_fields
 from pytest_applesilicon.files import write_whole
 from pytest_applesilicon.records import (
     CoreLevel,
@@ -139,6 +140,7 @@ def _parse(path: Path, document: dict[str, Any]) -> Report:
             for one in plain["places"]
         ),
         samples=tuple(Sample(**one) for one in plain["samples"]),
+        audit=audit_from_fields(plain["audit"]) if plain["audit"] else None,
         conditions=plain["conditions"],
         source=Source(**plain["source"]) if plain["source"] is not None else None,
         selected=plain["selected"],

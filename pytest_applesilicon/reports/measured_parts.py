@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_applesilicon.reports import charts
+from pytest_applesilicon.reports import budgets, charts
 from pytest_applesilicon.reports.figures import figure, seconds
-from pytest_applesilicon.reports.parts import Column, Part, Picture, Table
+from pytest_applesilicon.reports.parts import Column, Figure, Part, Picture, Table, Tone
 from pytest_applesilicon.reports.samples import series
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_applesilicon.records import Record, Sample
+    from pytest_applesilicon.records import Measurement, Record, Sample
 
 #: A picture with more bars than this is not looked at.
 _BARS = 24
@@ -49,11 +49,74 @@ def benchmarks(records: Sequence[Record]) -> Part:
     )
 
 
+def verdicts(records: Sequence[Record]) -> Part:
+    """What the budgets say, the worst first; how much of each upper limit was used."""
+    found = [
+        (record, one)
+        for state in budgets.STATES
+        for record in records
+        for one in record.verdicts
+        if one.state == state
+    ]
+    rows = tuple(
+        (
+            record.test_id,
+            _where(record),
+            one.limit_name,
+            budgets.limit_text(one),
+            budgets.value_text(one) + budgets.interval_text(one),
+            one.state,
+            "; ".join(filter(None, (one.reason, one.where))),
+        )
+        for record, one in found
+    )
+    used = [
+        (f"{one.limit_name} of {record.test_id}", one.value / one.limit, one.state)
+        for record, one in found
+        if one.limit_name.startswith("max_") and one.limit and one.value is not None
+        if 0 <= one.value < float("inf")
+    ][:_BARS]
+    picture = Picture(
+        charts.bars(used, [1.0] * len(used)),
+        "Part of each upper limit that was used; the mark is the limit",
+    )
+    columns = (
+        Column("test", code=True),
+        Column("device", choose=True),
+        Column("limit", choose=True),
+        Column("allowed", number=True),
+        Column("measured", number=True),
+        Column("verdict", choose=True),
+        Column("reason"),
+    )
+    count = budgets.counts(records)
+    tones: dict[str, Tone] = {"exceeded": "bad", "inconclusive": "warn", "met": "good"}
+    return Part(
+        "budgets",
+        "Budgets",
+        tables=(Table(columns, rows, "Verdicts"),),
+        pictures=(picture,) if used else (),
+        figures=tuple(
+            Figure(str(count[state]), state, tones.get(state, "warn"))
+            for state in budgets.STATES
+            if count[state]
+        ),
+    )
+
+
 def measurements(records: Sequence[Record]) -> Part:
     """Every figure a test measured; one picture for each unit."""
     found = [(one, each) for one in records for each in one.measurements]
-    rows = tuple((each.name, _where(one), figure(each.value, each.unit)) for one, each in found)
-    columns = (Column("measured"), Column("device", choose=True), Column("value", number=True))
+    rows = tuple(
+        (each.name, _where(one), figure(each.value, each.unit), _published(each))
+        for one, each in found
+    )
+    columns = (
+        Column("measured", code=True),
+        Column("device", choose=True),
+        Column("value", number=True),
+        Column("published by others, as they printed it"),
+    )
     pictures = []
     for unit in dict.fromkeys(each.unit for _, each in found):
         drawn = [
@@ -69,6 +132,22 @@ def measurements(records: Sequence[Record]) -> Part:
         "Measured",
         tables=(Table(columns, rows, "Figures that tests measured"),),
         pictures=tuple(pictures),
+    )
+
+
+def _published(one: Measurement) -> str:
+    return "; ".join(
+        " ".join(
+            filter(
+                None,
+                (
+                    f"{each.value} {each.unit}".rstrip(),
+                    f"({each.machine}, {each.device})",
+                    each.note,
+                ),
+            )
+        )
+        for each in one.published
     )
 
 

@@ -42,6 +42,7 @@ def page(report: Report) -> Page:
         _failures(records),
         operator_parts.coverage(records),
         operator_parts.agreement(records),
+        measured_parts.verdicts(records),
         measured_parts.benchmarks(records),
         measured_parts.measurements(records),
         _regressions(records),

@@ -185,6 +185,34 @@ class SampleField(_Strict, frozen=True):
     worker: str
 
 
+class UseField(_Strict, frozen=True):
+    """See ``audit_records.Use``."""
+
+    operator: str
+    verdict: str
+    missing: list[str]
+    signatures: int
+    calls: int
+    tests: int
+    first_test: str
+    line: str
+    since: str
+    note: str
+
+
+class AuditField(_Strict, frozen=True):
+    """See ``audit_records.Audit``."""
+
+    release: str
+    lowest: str
+    calls: int
+    signatures: int
+    operators: int
+    counts: dict[str, int]
+    uses: list[UseField]
+    lost: list[str]
+
+
 class PlaceField(_Strict, frozen=True):
     """See ``records.Place``."""
 
@@ -219,6 +247,7 @@ class Document(_Strict, frozen=True):
     records: list[RecordField]
     places: list[PlaceField] = []
     samples: list[SampleField] = []
+    audit: AuditField | None = None
     conditions: dict[str, str] = {}
     source: SourceField | None = None
     selected: int | None = None

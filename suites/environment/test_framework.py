@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 
 
 def supported(distribution: str, extra: str) -> list[Requirement]:
-    """What this package says of a distribution, by itself or in an extra, on this machine."""
+    """What this package says of a distribution, by itself, in an extra, or in one of its name."""
     stated = importlib.metadata.requires("pytest-applesilicon") or []
     found = [Requirement(line) for line in stated]
     return [
         one
         for one in found
         if one.name == distribution
-        and any(one.marker is None or one.marker.evaluate({"extra": name}) for name in ("", extra))
+        and any(
+            one.marker is None or one.marker.evaluate({"extra": name})
+            for name in ("", extra, distribution)
+        )
     ]
 
 

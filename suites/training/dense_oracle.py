@@ -43,13 +43,18 @@ RULES = {rule.name: rule for rule in (SGD, ADAM)}
 
 
 def first_weights(seed: int) -> list[Array]:
-    """Where every run starts: Glorot uniform weights and zero biases, in float32."""
+    """Where every run starts, in float32."""
+    return glorot(SHAPES, seed)
+
+
+def glorot(shapes: Sequence[tuple[int, ...]], seed: int) -> list[Array]:
+    """Glorot uniform weights and zero biases, in float32."""
     draw = np.random.default_rng(seed)
     return [
         draw.uniform(-1, 1, shape).astype(np.float32) * np.float32((6 / sum(shape)) ** 0.5)
         if len(shape) == 2
         else np.zeros(shape, np.float32)
-        for shape in SHAPES
+        for shape in shapes
     ]
 
 

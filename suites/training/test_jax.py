@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from . import jax_networks
-from .dense_oracle import ADAM, CLASSES
+from .dense_oracle import ADAM, CLASSES, glorot
 
 if TYPE_CHECKING:
     from pytest_applesilicon.data.mnist import Mnist
@@ -27,20 +27,11 @@ ACCURACY = (0.935, 0.97)
 
 def test_mlp_learns_digits(applesilicon: AppleSilicon, device: Any, mnist: Mnist) -> None:
     seed = applesilicon.settings.seed
-    draw = np.random.default_rng(seed)
     images, tested = (
         (one.reshape(len(one), -1) / 255).astype(np.float32)
         for one in (mnist.train_images, mnist.test_images)
     )
-    shapes = (images.shape[1], HIDDEN), (HIDDEN, CLASSES)
-    weights = [
-        one
-        for shape in shapes
-        for one in (
-            draw.uniform(-1, 1, shape).astype(np.float32) * np.float32((6 / sum(shape)) ** 0.5),
-            np.zeros(shape[1], np.float32),
-        )
-    ]
+    weights = glorot(((784, HIDDEN), (HIDDEN,), (HIDDEN, CLASSES), (CLASSES,)), seed)
     network = jax_networks.Dense(weights, ADAM)
 
     losses = network.fit(

@@ -53,6 +53,8 @@ def timed(pytester, run, report):
     pytester.makeconftest(FAKE_CLOCK)
 
     def run_timed(seconds, budget, *args):
+        if "max_regression" in budget:
+            pytest.importorskip("scipy", reason="the interval of a regression needs SciPy")
         Path(pytester.path, "seconds").write_text(str(seconds))
         pytester.makepyfile(test_timed=TEST.format(budget=budget))
         result = run("--device=cpu", "--applesilicon-report=report.json", *args)
@@ -386,6 +388,21 @@ def test_budget_of_a_test_that_cannot_be_held_against_it(pytester, run, test, me
 
     assert result.ret == 4
     result.stderr.fnmatch_lines([message])
+
+
+def test_regression_without_scipy_names_what_to_install(pytester, run):
+    pytester.makepyfile(scipy="raise ImportError")
+    pytester.makepyfile(f"import pytest\n@pytest.mark.budget(max_regression=0.1){ONE}")
+
+    result = run("--device=cpu")
+
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(
+        [
+            "ERROR: max_regression needs SciPy",
+            "  remedy: pip install 'pytest-applesilicon[[]suites]'",
+        ]
+    )
 
 
 def test_baseline_of_another_machine_ends_the_run(timed, pytester):

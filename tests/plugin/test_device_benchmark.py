@@ -202,9 +202,17 @@ def test_codspeed_gets_no_marker_that_it_refuses(pytester, run):
     pytester.makeconftest(
         """
         import pytest
+        import pytest_benchmark.fixture
 
         class CodSpeed:
             is_codspeed_enabled = True
+
+        class BenchmarkFixture:
+            __class__ = pytest_benchmark.fixture.BenchmarkFixture
+            stats = None
+
+            def __call__(self, function, *args):
+                return function(*args)
 
         def pytest_configure(config):
             config.pluginmanager.register(CodSpeed(), "codspeed_plugin")
@@ -212,7 +220,7 @@ def test_codspeed_gets_no_marker_that_it_refuses(pytester, run):
         @pytest.fixture
         def benchmark(request):
             assert request.node.get_closest_marker("benchmark") is None
-            return lambda function, *args: function(*args)
+            return BenchmarkFixture()
         """
     )
     pytester.makepyfile("def test_it(device, benchmark): assert benchmark(len, 'abc') == 3")

@@ -68,7 +68,7 @@ def test_tensorflow_is_never_imported_where_another_framework_is_in_use(
     pytester, run, broken_tensorflow
 ):
     pytester.makepyfile(EACH)
-    suites = ["training", "benchmarks"]
+    suites = ["training", "arrays"]
     there = [f"pytest_applesilicon.suites.{name}" for name in suites]
 
     ours = run("--device=cpu", "--framework=numpy", "-p", "no:xdist")

@@ -26,6 +26,7 @@ RUNS = {
     "test_agreement.py": ("--device=cpu", {"passed": 2}),
     "test_wrong.py": ("--device=cpu", {"passed": 1}),
     "test_times.py": ("--device=cpu", {"passed": 1}),
+    "test_budget.py": ("--device=cpu --budgets=enforce --benchmark-max-time=0.1", {"passed": 1}),
 }
 
 #: The same on the simulated device, which is written for Linux.
@@ -110,8 +111,8 @@ def test_every_option_that_is_named_exists(path):
     }
     commands = command().commands.values()
     known |= {name for one in commands for each in one.params for name in each.opts}
-    # Of pytest, pip and git.
-    known |= {"--pyargs", "--junit-xml", "--index-url"}
+    # Of pytest, pytest-benchmark and pip.
+    known |= {"--pyargs", "--junit-xml", "--index-url", "--benchmark-disable", "--benchmark-only"}
 
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - known == set()
 

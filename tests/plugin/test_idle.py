@@ -60,8 +60,11 @@ def test_unused_plugin_imports_no_framework_and_only_its_outermost_modules(idle_
     assert {name for name in modules if name.startswith("pytest_applesilicon")} == {
         "pytest_applesilicon",
         "pytest_applesilicon.fixtures",
+        "pytest_applesilicon.option_table",
+        "pytest_applesilicon.option_values",
         "pytest_applesilicon.options",
         "pytest_applesilicon.plugin",
+        "pytest_applesilicon.short_options",
     }
 
 

@@ -146,6 +146,21 @@ def test_a_backward_pass_before_the_installation_ends_the_run_with_the_reason(py
     )
 
 
+def test_a_torch_that_was_imported_early_may_still_fall_back(pytester, run):
+    pytester.makepyfile(
+        early="import torch",
+        test_it="""
+        import torch
+        def test_it(device): torch.linalg.eigvals(torch.eye(2, device=device))
+        """,
+    )
+    pytester.syspathinsert()
+    strict = ["-W", "error::pytest_applesilicon.UselessSettingWarning"]
+    result = run("-p", "early", "--device=mps-sim", "--mps-fallback=allow", *strict)
+
+    result.assert_outcomes(passed=1)
+
+
 def test_the_cpu_and_the_simulated_device_run_side_by_side(pytester, run, report):
     pytester.makepyfile("import torch\ndef test_it(device): torch.ones(2, device=device).sum()")
     result = run("--device=cpu,mps-sim", "--applesilicon-report=report.json")

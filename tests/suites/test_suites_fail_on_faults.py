@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import faults_benchmarks
+import faults_frameworks
 import faults_random
 import faulty_runs
 import pytest
@@ -54,10 +55,14 @@ SKIPPED_ON_THE_CPU = (
 )
 
 #: Tests that run on MPS alone, which are called here with fixtures of our own.
+#: And Keras on two devices, in test_frameworks_fail_on_faults.
 DIRECTLY_TESTED = {
     "environment/test_framework.py::test_fallback_is_as_asked",
     "benchmarks/test_device_memory.py::test_empty_cache",
     "benchmarks/test_device_memory.py::test_memory_limit",
+    "training/test_keras_steps.py::test_steps_agree_with_the_cpu",
+    # Core ML predicts on macOS only: nothing here can show that it notices a fault.
+    "around/test_around_torch.py::test_core_ml_predicts_what_torch_does",
 }
 
 #: Seconds; the run without a fault takes a minute on two idle cores.
@@ -183,7 +188,7 @@ def test_every_test_of_the_suites_has_a_fault(suites, tmp_path):
 
     lines = [line for line in output.splitlines() if "::" in line]
     functions = {line.partition("[")[0].partition("suites/")[2] for line in lines}
-    every = (*FAULTS, *faults_random.FAULTS)
+    every = (*FAULTS, *faults_random.FAULTS, *faults_frameworks.FAULTS)
     faulted = {start.partition("[")[0] for fault in every for start in fault.fails}
     # Faults of the simulated device: test_regressions_fail_on_faults and
     # test_agreement_fails_on_simulated_faults.

@@ -143,7 +143,19 @@ FUNCTIONS = (
 )  # fmt: skip
 
 
-def write(path, functions=FUNCTIONS, table=TABLE, expected=EXPECTED, python=">=3.10", cut=None):
+PYTHON = """\
+mps_lib = torch.library.Library("aten", "IMPL", "MPS")  # noqa
+mps_lib.impl("aten::heaviside.out", heaviside_out_mps)
+other = torch.library.Library("aten", "IMPL", "CUDA")
+other.impl("linalg_svd", svd)
+_lib.impl("all.dims_out", all_dims, "MPS")
+_lib.impl("add.Tensor", add, "CPU")
+"""
+
+
+def write(
+    path, functions=FUNCTIONS, table=TABLE, expected=EXPECTED, python=">=3.10", cut=None, source=""
+):
     """Write the wheel."""
     code = library(*functions, cut=cut)
     if cut is None:
@@ -151,6 +163,7 @@ def write(path, functions=FUNCTIONS, table=TABLE, expected=EXPECTED, python=">=3
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("torch/lib/libtorch_cpu.dylib", code)
         archive.writestr("torchgen/packaged/ATen/native/native_functions.yaml", table)
+        archive.writestr("torch/_refs/linalg/__init__.py", source)
         if expected:
             archive.writestr("torch/testing/_internal/common_mps.py", expected)
         name = path.name.split("-")[1]

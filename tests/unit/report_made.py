@@ -17,6 +17,7 @@ from pytest_applesilicon.records import (
     Sample,
     Target,
     Timing,
+    Verdict,
 )
 
 HOST = Host("Linux", chip="AMD EPYC", cpu_cores=2, machine="x86_64", interpreter="x86_64")
@@ -53,6 +54,10 @@ def operator(
     return record(test, "failed" if outcome == "wrong" else "passed", device, operator=found)
 
 
+def verdict(state: str, value: float = 0.5, name: str = "max_median_ms") -> Verdict:
+    return Verdict(name, state, "budgets.toml: budget[0]", 0.4, value, unit="ms")  # type: ignore[arg-type]
+
+
 def timing(median: float, iqr: float = 0.01, rounds: int = 20) -> Timing:
     return Timing("", median, median, iqr, rounds, 1)
 
@@ -70,7 +75,7 @@ def everything() -> Report:
             "failed",
         ),
         record("suites/environment/test_doctor.py::test_check[python]", "passed", None),
-        record("b.py::test_time", timing=timing(0.5)),
+        record("b.py::test_time", timing=timing(0.5), verdicts=(verdict("exceeded"),)),
         record("b.py::test_rate", measurements=(Measurement("matmul", 2.5, "TFLOPS"),)),
         record("b.py::test_rate_2", measurements=(Measurement("conv", 1.5, "TFLOPS"),)),
         record(

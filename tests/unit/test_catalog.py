@@ -40,15 +40,15 @@ def test_every_release_is_there():
 @pytest.mark.parametrize(
     ("release", "listed", "by_hand"),
     [
-        ("2.0.1", 308, 9),
-        ("2.2.2", 372, 1),
-        ("2.6.0", 410, 1),
-        ("2.13.0", 518, 1),
+        ("2.0.1", 308, 12),
+        ("2.2.2", 372, 4),
+        ("2.6.0", 410, 3),
+        ("2.13.0", 518, 2),
         ("2.15.0", 542, 1),
     ],
 )
 def test_operators_with_a_kernel_are_as_many_as_were_counted_by_hand(release, listed, by_hand):
-    """The table's own count, and the operators that only C++ registers with a kernel."""
+    """The table's own count, and the operators that only C++ or Python registers."""
     found = reading.load().release(release).operators
 
     assert listed < found <= listed + by_hand

@@ -6,7 +6,7 @@ import dataclasses
 import math
 
 import pytest
-from report_made import everything, facts, operator, record, timing
+from report_made import everything, facts, operator, record, timing, verdict
 
 from pytest_applesilicon.comparing import NotComparableError, compare, without_device
 from pytest_applesilicon.comparing_times import ratio_of
@@ -84,6 +84,16 @@ def test_another_version_of_the_suites_is_refused_by_name():
         held((), (), facts(version="0.0.1"))
 
 
+def test_versions_between_releases_are_compared_with_a_note():
+    same = (operator("add"),)
+
+    found = held(same, same, facts(version="1.2.1.dev3"), facts(version="1.2.1.dev9"))
+
+    assert found.notes == (
+        "made with 1.2.1.dev3 and 1.2.1.dev9: between releases, tests of one name may differ",
+    )
+
+
 @pytest.mark.parametrize(
     ("test", "device", "left"),
     [
@@ -130,6 +140,31 @@ def test_agreement_changes_by_more_than_the_order_of_summation_explains(before, 
     )
 
     assert [one.kind for one in found.agreement] == ([kind] if kind else [])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kind"),
+    [
+        ("met", "exceeded", "broken"),
+        ("exceeded", "met", "fixed"),
+        ("met", "not-enforced", "changed"),
+        ("met", "met", None),
+    ],
+)
+def test_a_budget_with_another_verdict_is_named(before, after, kind):
+    first = record("b", verdicts=(verdict(before),))
+
+    found = held((first,), (record("b", verdicts=(verdict(after, value=0.7),)),))
+
+    assert kinds(found.budgets) == ([(kind, "max_median_ms of b")] if kind else [])
+    assert found.count("any") == (kind is not None)
+
+
+def test_the_interval_that_a_timing_has_is_taken():
+    before = dataclasses.replace(timing(1.0, iqr=9.0), low_s=0.99, high_s=1.01)
+    after = dataclasses.replace(timing(1.2, iqr=9.0), low_s=1.19, high_s=1.21)
+
+    assert ratio_of("b", before, after).verdict == "slower"
 
 
 def test_another_seed_or_size_leaves_agreement_and_times_out_and_says_so():

@@ -105,6 +105,12 @@ def test_every_error_text_belongs_to_a_check():
     assert {row["check"] for row in tables.rows("errors")} <= names
 
 
+def test_the_error_of_a_wrong_numpy_is_known_with_its_line_break():
+    text = "TypeError: Unable to convert function return value to a Python type! The signature was\n\t() -> handle"
+
+    assert tables.known_error(text, "numpy.abi") is not None
+
+
 # what is gathered here
 
 

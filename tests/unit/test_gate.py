@@ -69,6 +69,16 @@ def test_content_with_few_false_alarms_and_few_misses_only(gate):
     assert not gate.good_enough(trials(gate, same=calm, slower=[*good, good[-1]]))
 
 
+def test_short_form_may_be_wrong_once(gate):
+    same = [(0, "met", False)] * 8 + [(0, "exceeded", False)]
+    slower = [(0, "exceeded", False)] * 8 + [(0, "met", False)]
+
+    assert not gate.good_enough(trials(gate, same=same, slower=slower))
+    assert gate.good_enough(trials(gate, same=same, slower=slower), spare=1)
+    twice = [(0, "exceeded", False)] * 2
+    assert not gate.good_enough(trials(gate, same=[*same, *twice], slower=slower), spare=1)
+
+
 def test_table_has_both_rules_side_by_side(gate):
     rows = trials(gate, same=[(0, "met", True)], slower=[(0, "exceeded", False)])
 

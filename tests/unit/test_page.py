@@ -9,7 +9,7 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
-from report_made import everything, facts, record, sweep
+from report_made import everything, facts, record, sweep, timing, verdict
 
 from pytest_applesilicon.records import Report
 from pytest_applesilicon.reports import html, run_parts
@@ -60,6 +60,7 @@ def test_every_part_is_there_where_the_report_has_something_for_it():
         "failures",
         "operators",
         "agreement",
+        "budgets",
         "benchmarks",
         "measured",
         "regressions",
@@ -189,3 +190,20 @@ def test_missing_jinja_says_what_to_do(monkeypatch):
         html.MissingJinjaError, match="pip install 'pytest-applesilicon\\[report\\]'"
     ):
         html.to_html(Page("t", "l"), "0")
+
+
+def test_budgets_and_published_figures_are_shown_as_they_are():
+    from pytest_applesilicon.records import Measurement, Published
+
+    figure = Measurement("matmul", 2.5, "TFLOPS", (Published("2.9", "TFLOPS", "M1 Max", "mps"),))
+    records = (
+        record("b", timing=timing(0.5), verdicts=(verdict("met", 0.1), verdict("exceeded"))),
+        record("c", measurements=(figure,)),
+    )
+
+    parts = {one.id: one for one in run_parts.page(Report(facts(), records)).parts}
+
+    assert [row[5] for row in parts["budgets"].tables[0].rows] == ["exceeded", "met"]
+    assert parts["budgets"].tables[0].rows[0][3:5] == ("0.4 ms", "0.5")
+    assert parts["budgets"].pictures[0].svg.count('class="mark"') == 2
+    assert parts["measured"].tables[0].rows[0][3] == "2.9 TFLOPS (M1 Max, mps)"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,10 @@ def test_options_and_their_short_spellings():
         "regression-size": "--regression-size",
         "regression-limit": "--regression-limit",
         "faults": "--faults",
+        "mps-audit": "--mps-audit",
+        "mps-audit-torch": "--mps-audit-torch",
+        "mps-audit-fail-on": "--mps-audit-fail-on",
+        "mps-audit-signatures": "--mps-audit-signatures",
         "isolate": "--isolate",
         "isolate-timeout": "--isolate-timeout",
         "known-failures": "--known-failures",
@@ -134,3 +140,15 @@ def test_every_package_in_the_tree_is_shipped():
     }
 
     assert set(re.findall(r'"(.+?)"', listed[1])) == ours | bundled
+
+
+def test_the_version_is_the_one_of_the_build_or_else_of_the_metadata(monkeypatch):
+    from importlib import metadata
+
+    built = types.ModuleType("pytest_applesilicon._version")
+    built.version = "1.2.3"
+    monkeypatch.setitem(sys.modules, "pytest_applesilicon._version", built)
+    assert pytest_applesilicon.__version__ == "1.2.3"
+
+    monkeypatch.setitem(sys.modules, "pytest_applesilicon._version", None)
+    assert pytest_applesilicon.__version__ == metadata.version("pytest-applesilicon")

@@ -123,3 +123,15 @@ def test_variable_set_before_the_import_is_in_time():
 
     assert Watch(environ, {}).look() == []
     assert Watch(environ, {"torch": ModuleType("torch")}).look() == []
+
+
+def test_a_variable_that_was_accepted_is_told_when_it_changes_again():
+    environ: dict[str, str] = {}
+    watch = Watch(environ, {"torch": ModuleType("torch")})
+    environ["PYTORCH_ENABLE_MPS_FALLBACK"] = "1"
+
+    watch.accept("PYTORCH_ENABLE_MPS_FALLBACK")
+    assert watch.look() == []
+
+    environ["PYTORCH_ENABLE_MPS_FALLBACK"] = "0"
+    assert len(watch.look()) == 1

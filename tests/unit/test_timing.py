@@ -111,6 +111,32 @@ def test_reference_runs_before_every_round_and_is_in_none():
     assert [one.reference_s for one in timer.last(2)] == [(2.0,), (3.0,)]
 
 
+def test_wait_for_a_cpu_is_counted_only_where_the_clock_saw_it():
+    device = Device(sync_s=0.0)
+
+    class Contention:
+        """The CPU is taken away for 1 s whenever somebody looks."""
+
+        waited = 0.0
+
+        def waited_s(self):
+            self.waited += 1.0
+            device.now += 1.0
+            return self.waited
+
+        def switches(self):
+            return 0
+
+    timer = RoundTimer("torch", "cpu", None, device.clock, contention=Contention())
+    timer.before_round = lambda: (1.0,)
+
+    run_round(timer, lambda: device.start(0.0))
+
+    # Both looks are inside the round: the first ends in it, and is not counted.
+    assert timer.last(1)[0].seconds == 2.0
+    assert timer.last(1)[0].waited_s == 1.0
+
+
 def test_looking_for_the_precision_is_one_round_with_one_reference():
     device = Device(sync_s=1e-6)
     timer = RoundTimer("torch", "mps", device.synchronize, device.clock)

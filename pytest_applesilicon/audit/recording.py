@@ -1,0 +1,317 @@
+"""Recording every ATen call of this thread, as a device would see it.
+
+A ``TorchDispatchMode`` is called for each operator below autograd. It costs microseconds, so
+that a call that was seen before does nothing but add one: what costs more (the library line,
+the values, what a composite calls) is done for a new signature only.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from pytest_applesilicon.audit.describing import describe
+from pytest_applesilicon.audit.signatures import Signature, Tree
+
+#: Signatures of one operator that are told apart; what comes later is told apart by dtypes
+#: alone, so that memory stays flat however many shapes a suite has.
+MOST = 128
+
+#: Composites whose kernel chooses by the backend: what the CPU chooses says nothing of MPS
+#: (aten/src/ATen/native/Convolution.cpp, ``_select_conv_backend``).
+OPAQUE = frozenset({"convolution", "convolution_backward", "convolution_overrideable"})
+
+_COMPOSITES = (
+    "CompositeExplicitAutograd",
+    "CompositeExplicitAutogradNonFunctional",
+    "CompositeImplicitAutograd",
+)
+
+#: Composites that torch takes apart above the mode, and that MPS has had as one operator
+#: (MPSFallback.mm): what they call, ``linalg_svdvals`` calls too, and MPS lacks it.
+WHOLE = ("linalg_svd", "linalg_svd.U")
+
+#: Where a recorded call is kept: how often, the last test, in how many tests, and the rest.
+_CALLS, _LAST, _TESTS, _FACTS = range(4)
+
+
+class Recorder:
+    """The signatures of a process; ``watching()`` records while it is entered."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._seen: dict[Any, list[Any]] = {}
+        self._of: dict[Any, int] = {}
+        self.test = ""
+        """The id of the test that is running."""
+        self._libraries: list[Any] = []
+        self._mode = _mode(self)
+
+    def watching(self) -> Any:
+        """A context in which the calls of this thread are recorded."""
+        return self._mode
+
+    def close(self) -> None:
+        """Take back the kernels that tell of ``WHOLE``; nothing is recorded after it."""
+        for library in self._libraries:
+            library._destroy()
+        self._libraries.clear()
+
+    @property
+    def signatures(self) -> list[Signature]:
+        """What was recorded so far."""
+        kept = {id(entry): entry for entry in self._seen.values()}
+        return [
+            Signature(calls=entry[_CALLS], tests=entry[_TESTS], **entry[_FACTS])
+            for entry in kept.values()
+            if entry[_FACTS] is not None
+        ]
+
+    @property
+    def size(self) -> int:
+        """How many keys are kept: it is bounded, however many calls are recorded."""
+        return len(self._seen)
+
+
+def _mode(recorder: Recorder) -> Any:  # noqa: C901 - inlined: a call costs what a check does
+    """The dispatch mode; its class is made here, because torch is imported inside functions."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+
+    tensor, parameter = torch.Tensor, torch.nn.Parameter
+    plain = frozenset(
+        {int, bool, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format}
+    )
+    seen = recorder._seen
+    new = _New(recorder)
+
+    def part(value: Any) -> Any:
+        if isinstance(value, tensor):
+            return _of_tensor(value)
+        if value.__class__ is list:
+            return tuple([part(one) for one in value])
+        return value if value.__class__ in plain else value.__class__
+
+    def _of_tensor(value: Any) -> Any:
+        return value.dtype, value.shape, value.is_contiguous(), value.requires_grad, value.is_cpu
+
+    class Recording(TorchDispatchMode):  # type: ignore[misc]
+        @classmethod
+        def _should_skip_dynamo(cls) -> bool:
+            # Else each call goes through a wrapper that costs as much as all the rest.
+            return False
+
+        def __torch_dispatch__(
+            self,
+            func: Any,
+            types: Any,
+            args: Any = (),
+            kwargs: Any = None,
+        ) -> Any:
+            key: Any = [func]
+            add = key.append
+            try:
+                for one in args:
+                    kind = one.__class__
+                    if kind is tensor or kind is parameter:
+                        add((one.dtype, one.shape, one.is_contiguous(), one.requires_grad,
+                             one.is_cpu))  # fmt: skip
+                    elif kind in plain:
+                        add(one)
+                    else:
+                        add(part(one))
+                if kwargs:
+                    for name, one in kwargs.items():
+                        add(name)
+                        add(part(one))
+                key = tuple(key)
+                entry = seen.get(key)
+            except (RuntimeError, TypeError):
+                # A sparse tensor has no contiguity; a symbolic number has no hash.
+                key = (func, tuple(str(getattr(one, "dtype", type(one))) for one in args))
+                entry = seen.get(key)
+            if entry is None:
+                return new.call(self, key, func, args, kwargs or {})
+            entry[0] += 1
+            if entry[1] is not recorder.test:
+                entry[1] = recorder.test
+                entry[2] += 1
+            # What calling ``func`` does, without a frame of Python between.
+            return func._op(*args, **kwargs) if kwargs else func._op(*args)
+
+        def whole(self, op: Any, args: Any, kwargs: Any) -> Any:
+            """Record a composite as one call, and run it unseen."""
+            with _disable_current_modes():
+                result = op.decompose(*args, **kwargs)
+            new.note((op, *(part(one) for one in args)), op, args, kwargs, result)
+            return result
+
+    made = Recording()
+    recorder._libraries.append(_tell_of_whole(made))
+    return made
+
+
+def _tell_of_whole(mode: Any) -> Any:
+    """Kernels of the CPU that hand a whole composite to the mode while it is watching."""
+    import torch
+    from torch.utils import _python_dispatch
+
+    library = torch.library.Library("aten", "IMPL")
+
+    def kernel_of(op: Any) -> Any:
+        def kernel(*args: Any, **kwargs: Any) -> Any:
+            if mode not in _python_dispatch._get_current_dispatch_mode_stack():
+                return op.decompose(*args, **kwargs)
+            return mode.whole(op, args, kwargs)
+
+        return kernel
+
+    for name in WHOLE:
+        packet, _, overload = name.partition(".")
+        op = getattr(getattr(torch.ops.aten, packet), overload or "default")
+        for key in ("CPU", "AutogradCPU"):
+            library.impl(name, kernel_of(op), key)
+    return library
+
+
+class _New:
+    """What is done for a call that was not seen before."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        import torch
+
+        self._recorder = recorder
+        self._torch = torch
+        self._skipped = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
+        self._keys = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
+        self._composite: dict[Any, bool] = {}
+        #: What the composites that are running have called so far, the outermost first.
+        self._called: list[list[Tree]] = []
+
+    def call(self, mode: Any, key: Any, func: Any, args: Any, kwargs: Any) -> Any:
+        """Call an operator, and keep what its signature needs."""
+        if self._called:  # by a composite: it belongs to the signature of that one
+            result, called = self._run(mode, func, args, kwargs)
+            self._called[-1].append((name_of(func).removeprefix("aten::"), called))
+            return result
+        if not self._on_host(args, kwargs):
+            self._recorder._seen[key] = [0, "", 0, None]
+            return func(*args, **kwargs)
+        entry = self._entry(key, func, args)
+        if entry[_FACTS] is not None:
+            entry[_CALLS] += 1
+            return func(*args, **kwargs)
+        facts = self._before(func, args, kwargs)
+        result, called = self._run(mode, func, args, kwargs)
+        entry[_FACTS] = {**facts, "results": _dtypes(result), "called": called}
+        return result
+
+    def note(self, key: Any, func: Any, args: Any, kwargs: Any, result: Any) -> None:
+        """Keep a call that was made already."""
+        called: tuple[Tree, ...] = (("_linalg_svd", ()),)
+        if self._called:
+            self._called[-1].append((name_of(func).removeprefix("aten::"), called))
+            return
+        entry = self._recorder._seen.get(key)
+        if entry is None:
+            entry = self._entry(key, func, args)
+            if entry[_FACTS] is None:
+                facts = self._before(func, args, kwargs)
+                entry[_FACTS] = {**facts, "results": _dtypes(result), "called": called}
+                return
+        entry[_CALLS] += 1
+
+    def _entry(self, key: Any, func: Any, args: Any) -> list[Any]:
+        """The place of a call among those kept: its own, or one shared with its like."""
+        recorder = self._recorder
+        seen, of = recorder._seen, recorder._of
+        if of.get(func, 0) >= MOST:
+            key = (func, tuple([getattr(one, "dtype", None) for one in args]))
+            if key in seen:
+                return seen[key]
+        of[func] = of.get(func, 0) + 1
+        seen[key] = [1, recorder.test, 1, None]
+        return seen[key]
+
+    def _on_host(self, args: Any, kwargs: Any) -> bool:
+        """Whether a call concerns a device at all: not one on the device ``meta``."""
+        found = [one.device.type for one in _tensors(args)]
+        device = kwargs.get("device")
+        found += [device.type] if isinstance(device, self._torch.device) else []
+        return all(one == "cpu" for one in found)
+
+    def _before(self, func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+        torch = self._torch
+        backward = torch._C._current_graph_task_id() != -1
+        wanted = torch.is_grad_enabled() and any(one.requires_grad for one in _tensors(args))
+        return {
+            "operator": name_of(func),
+            "args": tuple(describe(one) for one in args),
+            "kwargs": {name: describe(one) for name, one in kwargs.items()},
+            "gradient": bool(backward or wanted),
+            "first_test": self._recorder.test,
+            "line": self._line(),
+        }
+
+    def _run(self, mode: Any, func: Any, args: Any, kwargs: Any) -> tuple[Any, tuple[Tree, ...]]:
+        """The result, and what was called where the operator is made of others on the CPU too."""
+        if not self._is_composite(func) or not self._strided(args):
+            return func(*args, **kwargs), ()
+        self._called.append([])
+        try:
+            with mode:
+                result = func.redispatch(self._keys, *args, **kwargs)
+        finally:
+            called = self._called.pop()
+        return result, tuple({repr(one): one for one in called}.values())
+
+    def _is_composite(self, func: Any) -> bool:
+        known = self._composite.get(func)
+        if known is None:
+            has, name = self._torch._C._dispatch_has_kernel_for_dispatch_key, func.name()
+            known = not has(name, "CPU") and any(has(name, key) for key in _COMPOSITES)
+            known = known and name.removeprefix("aten::") not in OPAQUE
+            self._composite[func] = known
+        return known
+
+    def _strided(self, args: Any) -> bool:
+        strided = self._torch.strided
+        return all(one.layout is strided and not one.is_nested for one in _tensors(args))
+
+    def _line(self) -> str:
+        """The innermost line that is neither torch's nor ours."""
+        frame: Any = sys._getframe(1)
+        while frame is not None:
+            name = frame.f_code.co_filename
+            if not name.startswith(self._skipped) and name[:1] != "<":
+                path = Path(name)
+                if path.is_relative_to(self._recorder._root):
+                    path = path.relative_to(self._recorder._root)
+                elif "site-packages" in path.parts:
+                    path = Path(*path.parts[path.parts.index("site-packages") + 1 :])
+                return f"{path.as_posix()}:{frame.f_lineno}"
+            frame = frame.f_back
+        return ""
+
+
+def name_of(func: Any) -> str:
+    """``aten::add.Tensor``, ``aten::relu``."""
+    return str(func.name())
+
+
+def _tensors(args: Any) -> list[Any]:
+    import torch
+
+    found = []
+    for one in args:
+        if isinstance(one, torch.Tensor):
+            found.append(one)
+        elif isinstance(one, (list, tuple)):
+            found += [inner for inner in one if isinstance(inner, torch.Tensor)]
+    return found
+
+
+def _dtypes(result: Any) -> tuple[str, ...]:
+    several = result if isinstance(result, (list, tuple)) else (result,)
+    return tuple(str(one.dtype).removeprefix("torch.") for one in _tensors(several))
