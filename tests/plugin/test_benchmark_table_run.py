@@ -26,16 +26,10 @@ BENCHMARKS = """
 """
 
 
-def test_first_figure_of_a_benchmark_stands_in_its_table(pytester):
+def test_first_figure_of_a_benchmark_stands_in_its_table(run, pytester):
     pytester.makepyfile(BENCHMARKS)
 
-    result = pytester.runpytest_subprocess(
-        "--device=cpu",
-        "--framework=numpy",
-        "-p",
-        "no:cacheprovider",
-        "--applesilicon-report=r.json",
-    )
+    result = run("--device=cpu", "--framework=numpy", "--applesilicon-report=r.json")
 
     result.assert_outcomes(passed=3)
     result.stdout.fnmatch_lines(
@@ -57,7 +51,7 @@ def test_first_figure_of_a_benchmark_stands_in_its_table(pytester):
     assert [one["name"] for one in records[1]["measurements"]] == ["start"]
 
 
-def test_measure_wants_a_number_and_texts(pytester):
+def test_measure_wants_a_number_and_texts(run, pytester):
     pytester.makepyfile(
         """
         import pytest
@@ -71,4 +65,4 @@ def test_measure_wants_a_number_and_texts(pytester):
         """
     )
 
-    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+    run().assert_outcomes(passed=1)
