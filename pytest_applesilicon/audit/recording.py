@@ -194,8 +194,11 @@ class _New:
     def call(self, mode: Any, key: Any, func: Any, args: Any, kwargs: Any) -> Any:
         """Call an operator, and keep what its signature needs."""
         if self._called:  # by a composite: it belongs to the signature of that one
-            result, called = self._run(mode, func, args, kwargs)
-            self._called[-1].append((name_of(func).removeprefix("aten::"), called))
+            called: tuple[Tree, ...] = ()
+            try:
+                result, called = self._run(mode, func, args, kwargs)
+            finally:
+                self._called[-1].append((name_of(func).removeprefix("aten::"), called))
             return result
         if not self._on_host(args, kwargs):
             self._recorder._seen[key] = [0, "", 0, None]
@@ -258,18 +261,31 @@ class _New:
 
     def _run(self, mode: Any, func: Any, args: Any, kwargs: Any) -> tuple[Any, tuple[Tree, ...]]:
         """The result, and what was called where the operator is made of others on the CPU too."""
+        called: tuple[Tree, ...] = ()
         # Some kernels of the CPU come back to their own operator with other arguments.
-        if func in self._running or not self._is_composite(func) or not self._strided(args):
-            return func(*args, **kwargs), ()
+        if func not in self._running and self._is_composite(func) and self._strided(args):
+            called = self._watched(mode, func, args, kwargs)
+        return func(*args, **kwargs), called
+
+    def _watched(self, mode: Any, func: Any, args: Any, kwargs: Any) -> tuple[Tree, ...]:
+        """What a composite calls, seen in a run on copies: the test's own run stays as it is."""
+        torch = self._torch
+        if any(isinstance(one, torch.Generator) for one in kwargs.values()):
+            return ()
+        state = torch.get_rng_state()
         self._called.append([])
         self._running.append(func)
         try:
+            copies, named = _copied(torch, args), _copied(torch, kwargs)
             with mode:
-                result = func.redispatch(self._keys, *args, **kwargs)
+                func.redispatch(self._keys, *copies, **named)
+        except Exception:  # noqa: S110 - a number in place of a tensor, for one: what was seen counts
+            pass
         finally:
+            torch.set_rng_state(state)
             self._running.pop()
             called = self._called.pop()
-        return result, tuple({repr(one): one for one in called}.values())
+        return tuple({repr(one): one for one in called}.values())
 
     def _is_composite(self, func: Any) -> bool:
         known = self._composite.get(func)
@@ -308,6 +324,17 @@ class _New:
 def name_of(func: Any) -> str:
     """``aten::add.Tensor``, ``aten::relu``."""
     return str(func.name())
+
+
+def _copied(torch: Any, value: Any) -> Any:
+    """The same arguments with tensors of their own memory."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {name: _copied(torch, one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_copied(torch, one) for one in value)
+    return value
 
 
 def _tensors(args: Any) -> list[Any]:

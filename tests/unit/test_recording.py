@@ -199,3 +199,23 @@ def test_what_cannot_be_made_again_is_said():
 
     with pytest.raises(describing.NotDescribedError, match="a tensor of layout sparse_coo"):
         describing.make(sparse)
+
+
+def test_a_number_inside_of_a_composite_does_not_change_the_result(recorder):
+    x = torch.tensor([5, 7])
+
+    found = recorded(
+        recorder, lambda: torch.testing.assert_close(torch.fmod(x, 4), torch.tensor([1, 3]))
+    )
+
+    assert [name for name, _ in found["fmod.Scalar"].called] == ["fmod.Tensor"]
+
+
+def test_the_random_stream_is_that_without_it(recorder):
+    torch.manual_seed(3)
+    plain = [torch.randn(3), torch.bernoulli(torch.full((3,), 0.5)), torch.randperm(5)]
+    torch.manual_seed(3)
+    with recorder.watching():
+        watched = [torch.randn(3), torch.bernoulli(torch.full((3,), 0.5)), torch.randperm(5)]
+
+    assert all(torch.equal(a, b) for a, b in zip(plain, watched, strict=True))
