@@ -15,16 +15,9 @@ _DELEGATE = re.compile(r"  structured_delegate: ([\w.]+)")
 _KERNEL = re.compile(r"    ([\w, ]+): \S+")
 
 #: Operators that torch registers for MPS in C++ as "always run on the CPU", whatever
-#: PYTORCH_ENABLE_MPS_FALLBACK says (aten/src/ATen/mps/MPSFallback.mm, TORCH_LIBRARY_IMPL).
-ALWAYS_FALLBACK = frozenset(
-    {
-        "embedding_renorm_",
-        "linalg_svd",
-        "linalg_svd.U",
-        "col2im",
-        "upsample_nearest3d.vec",
-    }
-)
+#: PYTORCH_ENABLE_MPS_FALLBACK says (aten/src/ATen/mps/MPSFallback.mm, TORCH_LIBRARY_IMPL); as
+#: read from the registrations in the released macOS wheel of torch 2.13 (``catalog``).
+ALWAYS_FALLBACK = frozenset({"embedding_renorm_", "linalg_svd", "linalg_svd.U"})
 
 
 class TableError(Exception):

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_applesilicon import cli
 from pytest_applesilicon.catalog import advice, questions, reading
+from pytest_applesilicon.simulate import table
 
 DATA = Path(reading.__file__).with_name("data")
 
@@ -289,3 +290,11 @@ def test_loading_twice_reads_once():
     reading.load()
 
     assert time.perf_counter() - begin < 0.001
+
+
+def test_the_simulated_device_falls_back_where_its_release_always_does():
+    catalog = reading.load()
+    release = catalog.release("2.13").version
+    always = {name for name in catalog.overloads if catalog.status(name, release) == "fallback"}
+
+    assert always == table.ALWAYS_FALLBACK
