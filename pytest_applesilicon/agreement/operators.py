@@ -34,6 +34,8 @@ _UNSUPPORTED = (
     "does not support",
     # A kernel that is looked up by device, past the dispatcher (DispatchStub.cpp).
     "DispatchStub",
+    # mode(out=), which names the devices it takes (Sorting.cpp).
+    "device type, got: ",
 )
 
 

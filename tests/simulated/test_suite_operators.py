@@ -41,6 +41,12 @@ def test_what_always_falls_back_keeps_its_gradient(operator):
     assert found.outcome == "fallback", found.reason
 
 
+def test_a_list_of_devices_without_mps_is_unsupported(fallback):
+    found = check("mode", "float32", device="mps:0", direction="out", count=1)
+
+    assert found.outcome == "unsupported", found.reason
+
+
 def test_the_gradients_of_a_layer_without_features():
     shapes = [(0, 3, 3), (0, 3), (0,)]
     tensors = [torch.zeros(shape, device="mps", requires_grad=True) for shape in shapes]
