@@ -45,6 +45,8 @@ SUITES = {
     "training": (),
     "agreement": (),
     "ops": ("--dtypes=float32,int64", "--samples=1"),
+    # Each run is a process of its own already.
+    "regressions": ("--isolate=never",),
 }
 
 #: What all runs are started with.
