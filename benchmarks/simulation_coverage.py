@@ -55,7 +55,7 @@ def _operators(given: argparse.Namespace) -> dict[str, str]:
 
     found: dict[str, str] = {}
     for op in op_db:
-        name = op.name + (f".{op.variant_test_name}" if op.variant_test_name else "")
+        name = _name(op)
         if not re.search(given.only, name):
             continue
         known = op.supported_backward_dtypes("cpu") if given.gradients else op.dtypes
@@ -68,6 +68,18 @@ def _operators(given: argparse.Namespace) -> dict[str, str]:
         except Exception as error:  # whatever torch raises explains itself
             found[name] = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:150]}"
     return found
+
+
+def _take_float32() -> set[str]:
+    """The entries of the database with float32 among their dtypes on the CPU."""
+    import torch
+    from torch.testing._internal.common_methods_invocations import op_db
+
+    return {_name(op) for op in op_db if torch.float32 in op.supported_dtypes("cpu")}
+
+
+def _name(op: Any) -> str:
+    return str(op.name) + (f".{op.variant_test_name}" if op.variant_test_name else "")
 
 
 def _operator(op: Any, dtype: Any, given: argparse.Namespace, gradients: bool) -> str:
@@ -263,6 +275,10 @@ def _report(found: dict[str, str], given: argparse.Namespace) -> int:
     failed = {name: text for name, text in found.items() if text != "pass" and name not in missing}
     counts = Counter(text == "pass" for text in found.values())
     print(f"{kind}: {counts[True]} of {len(found)} pass ({counts[True] / len(found):.2%})")
+    if kind == "operators":
+        names = _take_float32() & found.keys()
+        passed = sum(found[name] == "pass" for name in names)
+        print(f"of those that take float32: {passed} of {len(names)} ({passed / len(names):.2%})")
     refused = [name for name in failed if explained.get(name, "").startswith("refused")]
     able = len(found) - len(refused)
     print(f"of those that MPS does not refuse: {counts[True] / able:.2%}, {able} {kind}")
