@@ -15,6 +15,8 @@ pytest.importorskip("torch", reason="written for torch, which is not installed")
 import torch
 from torch import nn
 
+from pytest_applesilicon.frameworks import vision
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -41,6 +43,7 @@ def need(module: str, distribution: str = "") -> Any:
     if importlib.util.find_spec(module.partition(".")[0]) is None:
         name = distribution or module
         pytest.skip(f"{name} is not installed: pip install {name}")
+    vision.prepare()  # both Lightning and transformers import torchvision where it is installed
     return importlib.import_module(module)
 
 

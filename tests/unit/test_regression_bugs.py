@@ -58,6 +58,7 @@ def test_row_becomes_a_bug():
 
 
 def test_two_functions_of_one_test_are_refused():
+    registry.regressions()
     with pytest.raises(ValueError, match="pytorch-122016 has two functions"):
         registry.regression("pytorch-122016")(lambda case: None)
 

@@ -1,6 +1,6 @@
 """Which suite notices which fault: every built-in fault of the simulated device, every suite.
 
-    python benchmarks/faults.py [--faults=NAME,...] [--suites=ops,...] [--output=faults.json]
+    python benchmarks/fault_matrix.py [--faults=NAME,...] [--suites=ops,...] [--output=faults.json]
 
 First each suite runs without a fault: it must pass, and the operators that each of its tests
 called are noted. Then, for each fault, only the tests that call one of its operators run, until
@@ -310,7 +310,7 @@ def read_cells(path: Path) -> dict[str, dict[str, Cell]]:
             for fault, row in plain["cells"].items()
         }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SystemExit(f"{path}: not a result of benchmarks/faults.py: {error!r}") from None
+        raise SystemExit(f"{path}: not a result of benchmarks/fault_matrix.py: {error!r}") from None
 
 
 def parsed() -> Any:
