@@ -119,6 +119,8 @@ def test_what_numpy_gives_agrees():
 )
 def test_a_wrong_result_is_wrong(monkeypatch, name, wrong, says):
     dtype = "complex64" if name == "fft" else "float32"
+    if name == "fft" and np.lib.NumpyVersion(np.__version__) < "2.0.0":
+        pytest.skip("NumPy before 2.0 has no Fourier transform in single precision")
 
     found = outcome_with(monkeypatch, name, wrong, dtype)
 
