@@ -9,7 +9,6 @@ import sys
 import pytest
 
 from pytest_applesilicon.timing import (
-    ProcessPeak,
     RoundTimer,
     name_of,
     nothing,
