@@ -44,7 +44,9 @@ def test_training_epoch(name: str, mnist: Mnist, bench: DeviceBench) -> None:
     bench.time(epoch, rounds=bench.pick(quick=2, full=EPOCHS), warmup=1, setup=nothing)
 
     assert not math.isnan(losses[-1]), "the loss is NaN"
-    # One epoch is all there is with --benchmark-disable; its mean loss is 0.60 on the subset.
+    # Where nothing is timed (--benchmark-disable, -n) one epoch ran, of few digits.
+    while len(losses) < 3:
+        epoch()
     assert losses[-1] < 0.5 * GUESSING, f"the network does not learn: {losses}"
     assert len(losses) == 1 or losses[-1] < losses[0], f"the loss does not fall: {losses}"
     bench.leave_rate(f"{name} epoch of {count:,}", count, "images/s")
