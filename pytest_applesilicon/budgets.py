@@ -7,13 +7,12 @@ measured.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import math
 import re
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pytest_applesilicon import toml_tables
 from pytest_applesilicon.frameworks.reference import KINDS
 
 if TYPE_CHECKING:
@@ -215,17 +214,7 @@ def parse(text: str, host: Host, name: str) -> tuple[Budget, ...]:
     Raises:
         BudgetError: see ``read``.
     """
-    reader = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    try:
-        document = reader.loads(text)
-    except reader.TOMLDecodeError as error:
-        raise BudgetError(f"{name}: not a whole TOML document: {error}") from None
-    unknown = [key for key in document if key != KEY]
-    if unknown:
-        raise BudgetError(f"{name}: {unknown[0]!r} is not accepted; give [[{KEY}]] tables only")
-    tables = document.get(KEY, [])
-    if not isinstance(tables, list):
-        raise BudgetError(f"{name}: {KEY} is one table; give [[{KEY}]], with two brackets")
+    tables = toml_tables.entries(text, name, KEY, BudgetError)
     return tuple(_entry(f"{name}: {KEY}[{at}]", table, host) for at, table in enumerate(tables))
 
 

@@ -6,14 +6,14 @@ An entry is strict: it names a test, how it fails, why, and since when. Knows no
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import re
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
+
+from pytest_applesilicon import toml_tables
 
 if TYPE_CHECKING:
     import datetime
@@ -182,7 +182,7 @@ def parse(text: str, name: str) -> Manifest:
     Raises:
         ManifestError: see ``read``.
     """
-    tables = _tables(text, name)
+    tables = toml_tables.entries(text, name, KEY, ManifestError)
     lines = header_lines(text)
     # An array written in one line has no headers; its entries stand where it stands.
     lines = lines if len(lines) == len(tables) else [1] * len(tables)
@@ -203,21 +203,6 @@ def parse(text: str, name: str) -> Manifest:
 def header_lines(text: str) -> list[int]:
     """The lines, from 1, on which entries begin."""
     return [at for at, line in enumerate(text.splitlines(), 1) if _HEADER.match(line)]
-
-
-def _tables(text: str, name: str) -> list[Any]:
-    reader = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    try:
-        document = reader.loads(text)
-    except reader.TOMLDecodeError as error:
-        raise ManifestError(f"{name}: not a whole TOML document: {error}") from None
-    unknown = [key for key in document if key != KEY]
-    if unknown:
-        raise ManifestError(f"{name}: {unknown[0]!r} is not accepted; give [[{KEY}]] tables only")
-    tables = document.get(KEY, [])
-    if not isinstance(tables, list):
-        raise ManifestError(f"{name}: {KEY} is one table; give [[{KEY}]], with two brackets")
-    return tables
 
 
 _FIELDS = (

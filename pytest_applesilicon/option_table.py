@@ -10,20 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_applesilicon.dtypes import DTYPES
+
 FRAMEWORKS = ("torch", "tensorflow", "mlx", "jax", "numpy")
 ARCHITECTURES = ("any", "native", "arm64", "x86_64")
-DTYPES = (
-    "float32",
-    "float16",
-    "bfloat16",
-    "int64",
-    "int32",
-    "int16",
-    "int8",
-    "uint8",
-    "bool",
-    "complex64",
-)
 FAIL_ON = ("wrong", "unsupported", "fallback", "not-run")
 AUDIT_FINDINGS = ("unsupported", "fallback", "float64", "complex128", "int64", "layout")
 REGRESSION_SIZES = ("S", "M", "L")

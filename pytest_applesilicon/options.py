@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_applesilicon.dtypes import DTYPES
 from pytest_applesilicon.option_table import (
     AUDIT_FINDINGS,
-    DTYPES,
     FAIL_ON,
     FRAMEWORKS,
     OPTIONS,

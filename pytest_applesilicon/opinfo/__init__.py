@@ -5,8 +5,9 @@ The names here are all there is to use; torch is imported when one of the functi
 
 from __future__ import annotations
 
+from pytest_applesilicon.dtypes import DTYPES
 from pytest_applesilicon.opinfo.database import OpInfoError
-from pytest_applesilicon.opinfo.drawing import DTYPES, Sample
+from pytest_applesilicon.opinfo.drawing import Sample
 from pytest_applesilicon.opinfo.kinds import SAME_DTYPE_ORACLE, Kind
 from pytest_applesilicon.opinfo.module_records import ModuleRecord, ModuleSample, modules
 from pytest_applesilicon.opinfo.operator_records import LEFT_OUT, Operator, operators

@@ -20,20 +20,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-#: The dtypes that MPS knows.
-DTYPES = (
-    "float32",
-    "float16",
-    "bfloat16",
-    "int64",
-    "int32",
-    "int16",
-    "int8",
-    "uint8",
-    "bool",
-    "complex64",
-)
-
 #: Draws under one swap of the generators: few at first, as often no more are wanted.
 _BATCHES = (8, 32)
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from pytest_applesilicon.dtypes import DTYPES
 from pytest_applesilicon.opinfo import kinds
 from pytest_applesilicon.opinfo.categories import category
 from pytest_applesilicon.opinfo.database import changed, entries
-from pytest_applesilicon.opinfo.drawing import DTYPES, Sample, Stream, draw
+from pytest_applesilicon.opinfo.drawing import Sample, Stream, draw
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -716,10 +716,3 @@ def test_optimizers_run_in_each_implementation_that_the_cpu_has(torch):
 
 def test_what_the_error_says_still_works_is_said_of_every_error():
     assert "assert_same" in database.STILL_WORKS
-
-
-def test_dtypes_that_the_options_accept_are_those_of_the_records():
-    """The options cannot import the records: an idle run must not load them."""
-    from pytest_applesilicon import option_table
-
-    assert option_table.DTYPES == opinfo.DTYPES
