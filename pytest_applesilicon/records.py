@@ -132,7 +132,8 @@ class OpOutcome:
     worst_envelope: float = 0.0
     """The same in units of what is allowed."""
     needs_same_dtype: int = 0
-    """Samples that agree only thanks to the same-dtype term of the envelope."""
+    """Samples that agree thanks to the same-dtype term of the envelope; ``benchmarks/sweep.py``
+    tells those which no other term saves."""
 
 
 @dataclass(frozen=True)

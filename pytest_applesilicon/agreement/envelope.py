@@ -189,7 +189,31 @@ def same_dtype_term(error: Any, terms: Terms, dtype: str) -> Any:
     with np.errstate(invalid="ignore"):
         usual = float(np.quantile(error / others, SAME_DTYPE_QUANTILE))
     term = SAME_DTYPE * np.maximum(error, usual * others if math.isfinite(usual) else 0.0)
-    size = np.abs(terms.exact)
+    return np.minimum(term, _most_same_dtype(others, terms.exact, dtype))
+
+
+def least_same_dtype(error: Any, exact: Any, at: Any, dtype: str) -> Any:
+    """What the same-dtype term is at least, whatever the other terms are.
+
+    Args:
+        error: of the host on another path, in absolute units.
+        exact: the oracle, in the same shape.
+        at: flat positions of the elements that are asked for.
+        dtype: the name of the result's dtype.
+    """
+    import numpy as np
+
+    here = error.reshape(-1)[at]
+    bound = dtype_ulps(dtype) * ulp(exact.reshape(-1)[at], dtype)
+    term = np.where(np.isfinite(here), SAME_DTYPE * here, 0.0)
+    return np.minimum(term, _most_same_dtype(bound, exact, dtype))
+
+
+def _most_same_dtype(others: Any, exact: Any, dtype: str) -> Any:
+    """How large the same-dtype term may be, beside what the others are."""
+    import numpy as np
+
+    size = np.abs(exact)
     largest = np.max(size, where=np.isfinite(size), initial=0.0)
     share = SAME_DTYPE_EPSILONS * DTYPE_INFO[dtype].eps
-    return np.minimum(term, np.maximum(SAME_DTYPE_TIMES * others, share * largest))
+    return np.maximum(SAME_DTYPE_TIMES * others, share * largest)

@@ -1,8 +1,8 @@
 """The terms of one sample's envelope, each found when it is asked for and then kept.
 
-In the order of their cost: the perturbed runs only where the dtype bound is exceeded, the
-rounded intermediates only where these do not explain the error, the same-dtype run last. A
-term only ever widens the envelope, so the verdict is the same as if all had been found.
+What the host is off in the same dtype first, because it costs a single call; the perturbed runs
+only where that does not explain the error, the rounded intermediates only where these do not. A
+term only ever widens the envelope, so the verdict is the same in any order.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ class Evidence:
     exact: tuple[Any, ...]
     #: The call may be made with parts of its arguments: its kernel checks that these fit.
     splits: bool = False
+    #: Try the same-dtype term last, to tell what only that one saves.
+    same_dtype_last: bool = False
     _perturbed: list[Leaves | None] = field(default_factory=list)
     _rounded: list[Leaves | None] = field(default_factory=list)
     _small: list[Leaves | None] = field(default_factory=list)
@@ -61,11 +63,21 @@ class Evidence:
 
     def close(self, judging: Judging, place: int) -> None:
         """Widen the envelope of a leaf term by term, until every element is inside."""
+        if not (judging.agrees or self.same_dtype_last):
+            self._by_host(judging, place)
         for draws in DRAWS:
             for widen_by in (self._by_condition, self._by_magnitude, self._by_same_dtype):
                 if judging.agrees:
                     return
                 widen_by(judging, place, draws)
+
+    def _by_host(self, judging: Judging, place: int) -> None:
+        """Widen by what the host is off at the very elements, which needs no other term."""
+        errors, _ = self._same_dtype_errors()
+        if place < len(errors) and moves(errors[place]):
+            exact = self.exact[place]
+            term = envelope.least_same_dtype(errors[place], exact, judging.open, judging.dtype)
+            judging.widen("same dtype", term)
 
     def _by_condition(self, judging: Judging, place: int, draws: int) -> None:
         width, undecided = self.condition(place, draws, judging.open, judging.dtype)
@@ -124,15 +136,18 @@ class Evidence:
 
     def same_dtype(self, place: int, dtype: str) -> tuple[Any, Any]:
         """The same-dtype term of every element and the host's values; ``None`` without a run."""
-        if self._same is None:
-            self._same = same_dtype_error(
-                self.call, self.args, self.kwargs, self.exact, splits=self.splits
-            )
-        errors, values = self._same
+        errors, values = self._same_dtype_errors()
         if place >= len(errors) or not moves(errors[place]):
             return None, None
         others = self.terms(place, FEW_DRAWS, dtype)
         return envelope.same_dtype_term(errors[place], others, dtype), values[place]
+
+    def _same_dtype_errors(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        if self._same is None:
+            self._same = same_dtype_error(
+                self.call, self.args, self.kwargs, self.exact, splits=self.splits
+            )
+        return self._same
 
     def terms(self, place: int, draws: int, dtype: str) -> envelope.Terms:
         """The terms of every element but the same-dtype one."""

@@ -31,10 +31,10 @@ class Judgement:
     error_envelope: float
     outside: int
     total: int
-    #: Inside only thanks to the same-dtype term.
+    #: Inside thanks to the same-dtype term; only to that one where it is tried last.
     needs_same_dtype: bool = False
-    #: The term that was needed: "dtype bound", "condition", "magnitude", "same dtype"; or
-    #: "exact" for integers and booleans.
+    #: The last of the terms that took something in: "dtype bound", "condition", "magnitude",
+    #: "same dtype"; or "exact" for integers and booleans.
     saved_by: str = "dtype bound"
     #: Median of the envelope's half width over the elements; NaN without elements.
     median_allowed_ulp: float = math.nan

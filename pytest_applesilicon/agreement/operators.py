@@ -6,6 +6,7 @@ ends in an outcome. The device never judges itself: see ``oracle``.
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from dataclasses import dataclass, field, replace
@@ -61,6 +62,11 @@ _UNDEFINED_IN_INTEGERS = {
 }
 
 
+@functools.cache
+def _by_name() -> dict[str, Operator]:
+    return {operator.name: operator for operator in opinfo.operators()}
+
+
 def find(name: str) -> Operator:
     """The operator of this name.
 
@@ -70,7 +76,7 @@ def find(name: str) -> Operator:
     """
     import difflib
 
-    names = {operator.name: operator for operator in opinfo.operators()}
+    names = _by_name()
     if name in names:
         return names[name]
     near = ", ".join(difflib.get_close_matches(name, names)) or "none"
@@ -112,6 +118,7 @@ def check(
     seed: int = 0,
     count: int | None = None,
     sample: int | None = None,
+    same_dtype_last: bool = False,
 ) -> OpOutcome:
     """Run samples of an operator on a device and judge each.
 
@@ -123,6 +130,7 @@ def check(
         seed: of the samples.
         count: how many samples; ``None`` for all.
         sample: the position of the only one to run, to reproduce a failure.
+        same_dtype_last: see ``oracle.judge_sample``.
 
     Returns:
         the worst outcome of all samples: wrong, then unsupported, fallback and native; or
@@ -142,7 +150,8 @@ def check(
                 continue
             if _cannot(direction, one):
                 continue
-            tally.add(_Run(operator, one, dtype, target, direction).found(), position)
+            run = _Run(operator, one, dtype, target, direction, same_dtype_last=same_dtype_last)
+            tally.add(run.found(), position)
     found = OpOutcome(operator.name, operator.category, dtype, direction, **tally.figures)
     if found.outcome == "wrong":
         again = reproduction(found, tally.position, seed, device)
@@ -269,6 +278,7 @@ class _Run:
     device: Any
     direction: str
     layout: str = field(default="", kw_only=True)
+    same_dtype_last: bool = field(default=False, kw_only=True)
 
     def found(self) -> _Found:
         call = call_of(self.operator, self.sample, self.direction, self.layout)
@@ -361,6 +371,7 @@ class _Run:
             if self.direction == "gradient" and self.operator.kind != "random"
             else self.operator.kind_of(self.sample),
             splits=self.direction == "forward" and self.operator.name not in shapes.UNCHECKED,
+            same_dtype_last=self.same_dtype_last,
         )
         if not found.agrees:
             sample = self.sample

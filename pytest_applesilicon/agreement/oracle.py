@@ -52,7 +52,7 @@ class SampleJudgement:
     #: Of the worst leaf; None where no values were judged.
     judgement: Judgement | None = None
     leaves: int = 0
-    #: Inside only thanks to the same-dtype term.
+    #: Inside thanks to the same-dtype term; only to that one where it is tried last.
     needs_same_dtype: bool = False
     #: The host had no float64 result to compare with: it was its result in the same dtype.
     oracle_same_dtype: bool = False
@@ -76,6 +76,7 @@ def judge_sample(
     seed: int = 0,
     splits: bool = False,
     full: bool = False,
+    same_dtype_last: bool = False,
 ) -> SampleJudgement:
     """Judge what ``call`` gave on a device by what it gives on the host.
 
@@ -94,6 +95,8 @@ def judge_sample(
             the end of tensors which are cut apart.
         full: find the terms of the envelope even where the dtype bound suffices, so that
             ``median_allowed_ulp`` tells the whole envelope.
+        same_dtype_last: try the same-dtype term after all others, so that ``needs_same_dtype``
+            tells that nothing else is enough. It costs several times as much.
 
     Returns:
         the first mismatch in the order type, shape, dtype, values; or the worst leaf. The
@@ -111,7 +114,8 @@ def judge_sample(
     if special is not None:
         return special
     moved_by = _moved_by(dtype, oracle)
-    evidence = Evidence(call, args, kwargs, moved_by, seed, oracle.exact, splits)
+    last = full or same_dtype_last
+    evidence = Evidence(call, args, kwargs, moved_by, seed, oracle.exact, splits, last)
     return _judge_values(evidence, oracle, hosts, dtype_name(dtype), full=full)
 
 

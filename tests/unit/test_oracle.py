@@ -9,7 +9,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from pytest_applesilicon.agreement import envelope, oracle, perturbing, same_dtype, walking  # noqa: E402
+from pytest_applesilicon.agreement import (  # noqa: E402
+    envelope,
+    evidence,
+    oracle,
+    perturbing,
+    same_dtype,
+    walking,
+)
 from pytest_applesilicon.agreement.evidence import Evidence  # noqa: E402
 from pytest_applesilicon.agreement.judging import Judging  # noqa: E402
 from pytest_applesilicon.agreement.oracle import judge_sample  # noqa: E402
@@ -190,7 +197,7 @@ def test_the_rounding_of_an_inner_sum_is_the_magnitude_term():
         return (x + 1000.0).sub(1000.0).exp()
 
     args = (torch.tensor([1e-3, 0.3, 0.123]),)
-    found = judge_sample(call(*args), call, args, {}, torch.float32)
+    found = judge_sample(call(*args), call, args, {}, torch.float32, same_dtype_last=True)
     assert found.agrees
     assert found.judgement is not None
     assert found.judgement.saved_by == "magnitude"
@@ -285,6 +292,33 @@ def test_a_call_that_takes_no_float64_is_judged_by_its_own_dtype_and_says_so():
     found = judge_sample(args[0] * 2, call, args, {}, torch.float32)
     assert (found.agrees, found.oracle_same_dtype) == (True, True)
     assert not judge_sample(args[0] * 3, call, args, {}, torch.float32).agrees
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_the_verdict_does_not_depend_on_the_order_of_the_terms(name: str):
+    """Errors from none to a thousand ULP: some inside of each term, and some of none."""
+    call, args = OPERATORS[name]
+    result = call(*args)
+    verdicts = set()
+    for units in (0, 3, 5, 8, 13, 21, 50, 1000):
+        wrong = wrong_at(result, units, 77)
+        first, last = (
+            judge_sample(wrong, call, args, {}, torch.float32, same_dtype_last=one)
+            for one in (False, True)
+        )
+        assert first.agrees == last.agrees
+        assert first.needs_same_dtype or not last.needs_same_dtype
+        verdicts.add(first.agrees)
+    assert verdicts == {True, False}
+
+
+def test_what_the_host_is_off_is_looked_at_before_what_costs_more(monkeypatch: pytest.MonkeyPatch):
+    call, args = torch.log_softmax, (sample(10, 10) * 30, -1)
+    monkeypatch.setattr(evidence, "perturbed_run", None)  # it would raise
+    found = judge_sample(call(*args), call, args, {}, torch.float32)
+    assert (found.agrees, found.needs_same_dtype) == (True, True)
+    with pytest.raises(TypeError):
+        judge_sample(call(*args), call, args, {}, torch.float32, same_dtype_last=True)
 
 
 def test_the_whole_envelope_is_found_on_request_and_does_not_change_the_verdict():
