@@ -43,7 +43,7 @@ class Fault:
         name: Short, for the table.
         compute: The wrong result of a call with these arguments, which it may change; it
             raises ``NotReached`` where the fault has nothing to act on.
-        direction: One of ``operators.DIRECTIONS``.
+        direction: One of ``directions.DIRECTIONS``.
         dtype: Of the samples.
         prepare: The arguments with which the fault can show.
         only: Names of operators; empty for all.

@@ -24,7 +24,7 @@ import torch
 from planted import Fault, Given
 
 from pytest_applesilicon import opinfo
-from pytest_applesilicon.agreement.operators import dtypes_of
+from pytest_applesilicon.agreement.directions import dtypes_of
 
 if TYPE_CHECKING:
     from pytest_applesilicon.opinfo import Operator, Sample

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pytest_applesilicon.agreement import layouts, operators, shapes, walking
+from pytest_applesilicon.agreement import directions, layouts, operators, shapes, walking
 from pytest_applesilicon.records import OpOutcome
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _why_not(operator: Operator, form: str, direction: str, device: Any) -> str:
         known = WRONG_ON_CPU.get(case)
     if known:
         return known
-    if DTYPE not in operators.dtypes_of(operator, direction):
+    if DTYPE not in directions.dtypes_of(operator, direction):
         return f"it has no {direction} in {DTYPE}"
     if operator.name in shapes.UNCHECKED and form in shapes.SHAPES:
         return "its kernel on the CPU does not check shapes and may end the process"
@@ -153,7 +153,7 @@ def _sample_in(operator: Operator, form: str, direction: str, seed: int) -> Samp
             for sample in operator.samples(DTYPE, seed=seed, count=SAMPLES)
             if direction != "inplace" or not sample.broadcasts
         ]
-    call_of = partial(operators.call_of, operator, direction=direction)
+    call_of = partial(directions.call_of, operator, direction=direction)
     telling = sorted(drawn, key=lambda sample: not _first_varies(sample))
     if form in shapes.SHAPES:
         made = (shapes.taken(call_of, sample, form) for sample in telling)

@@ -8,8 +8,8 @@ import pytest
 
 from pytest_applesilicon import opinfo, settings_of
 from pytest_applesilicon.agreement import forms
+from pytest_applesilicon.agreement.directions import dtypes_of
 from pytest_applesilicon.agreement.layouts import LAYOUTS
-from pytest_applesilicon.agreement.operators import dtypes_of
 from pytest_applesilicon.agreement.shapes import SHAPES
 
 from .share import COMPUTE, TAKE_INPUT, operators_of, share

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_applesilicon import opinfo, settings_of
 from pytest_applesilicon.agreement import random_checks
-from pytest_applesilicon.agreement.operators import dtypes_of
+from pytest_applesilicon.agreement.directions import dtypes_of
 
 
 @pytest.hookimpl(trylast=True)

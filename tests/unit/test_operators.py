@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("expecttest")
 
-from pytest_applesilicon.agreement import operators  # noqa: E402
+from pytest_applesilicon.agreement import directions, operators  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -32,11 +32,11 @@ def on_the_device(monkeypatch, change):
     monkeypatch.setattr(operators._Run, "_on_device", wrong)
 
 
-@pytest.mark.parametrize("direction", operators.DIRECTIONS)
+@pytest.mark.parametrize("direction", directions.DIRECTIONS)
 @pytest.mark.parametrize("name", ["add", "exp", "addmm", "sort", "linalg.svd"])
 def test_operator_of_the_cpu_is_native(name, direction):
     operator = operators.find(name)
-    if "float32" not in operators.dtypes_of(operator, direction):
+    if "float32" not in directions.dtypes_of(operator, direction):
         pytest.skip(f"{name} has no {direction} in float32")
 
     found = operators.check(name, "float32", device="cpu", direction=direction, count=3)
