@@ -92,7 +92,7 @@ def envelope_runs() -> Iterator[list[float]]:
     """The seconds of each run that derives the envelope, while the block runs."""
     seconds: list[float] = []
     with contextlib.ExitStack() as stack:
-        for name in ("perturbed_run", "rounded_run", "same_dtype_error"):
+        for name in ("perturbed_run", "rounded_run", "first_path", "every_path"):
             stack.enter_context(mock.patch.object(evidence, name, _timing(name, seconds)))
         yield seconds
 

@@ -151,10 +151,14 @@ def ulp(values: Any, dtype: str) -> Any:
     import numpy as np
 
     info = DTYPE_INFO[dtype]
+    # Written in place: of millions of elements the memory costs more than the arithmetic.
+    size = np.asarray(np.abs(values), np.float64)
     # Below the smallest normal number the distance stays what it is there; NaN has that one too.
-    size = np.fmin(np.fmax(np.abs(values), info.smallest_normal), info.max)
-    power = (np.asarray(size, np.float64).view(np.int64) & _EXPONENT).view(np.float64)
-    return power * info.eps
+    np.fmax(size, info.smallest_normal, out=size)
+    np.fmin(size, info.max, out=size)
+    bits = size.view(np.int64)
+    np.bitwise_and(bits, _EXPONENT, out=bits)
+    return np.multiply(size, info.eps, out=size)
 
 
 def dtype_terms(exact: Any, dtype: str) -> Terms:
@@ -203,9 +207,9 @@ def least_same_dtype(error: Any, exact: Any, at: Any, dtype: str) -> Any:
     """
     import numpy as np
 
-    here = error.reshape(-1)[at]
+    # What is not finite is no size of an error.
+    term = SAME_DTYPE * np.nan_to_num(error.reshape(-1)[at], nan=0.0, posinf=0.0)
     bound = dtype_ulps(dtype) * ulp(exact.reshape(-1)[at], dtype)
-    term = np.where(np.isfinite(here), SAME_DTYPE * here, 0.0)
     return np.minimum(term, _most_same_dtype(bound, exact, dtype))
 
 
@@ -213,7 +217,18 @@ def _most_same_dtype(others: Any, exact: Any, dtype: str) -> Any:
     """How large the same-dtype term may be, beside what the others are."""
     import numpy as np
 
-    size = np.abs(exact)
-    largest = np.max(size, where=np.isfinite(size), initial=0.0)
     share = SAME_DTYPE_EPSILONS * DTYPE_INFO[dtype].eps
-    return np.maximum(SAME_DTYPE_TIMES * others, share * largest)
+    return np.maximum(SAME_DTYPE_TIMES * others, share * largest(exact))
+
+
+def largest(values: Any) -> float:
+    """The largest modulus of the finite numbers; zero where there are none."""
+    import numpy as np
+
+    if values.dtype.kind != "c" and values.size:
+        # Two passes, and no array of the moduli.
+        size = max(float(values.max()), -float(values.min()))
+        if math.isfinite(size):
+            return size
+    moduli = np.abs(values)
+    return float(np.max(moduli, where=np.isfinite(moduli), initial=0.0))

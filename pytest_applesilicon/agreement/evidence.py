@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_applesilicon.agreement import envelope
 from pytest_applesilicon.agreement.perturbing import perturbed_run
 from pytest_applesilicon.agreement.rounding import rounded_run
-from pytest_applesilicon.agreement.same_dtype import same_dtype_error
+from pytest_applesilicon.agreement.same_dtype import every_path, first_path
 from pytest_applesilicon.agreement.walking import moves, widen, widen_named
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ class Evidence:
     _perturbed: list[Leaves | None] = field(default_factory=list)
     _rounded: list[Leaves | None] = field(default_factory=list)
     _small: list[Leaves | None] = field(default_factory=list)
-    _same: tuple[tuple[Any, ...], tuple[Any, ...]] | None = None
+    #: Errors and values of the host on the first path, and the errors on every path.
+    _first: tuple[tuple[Any, ...], tuple[Any, ...]] | None = None
+    _every: tuple[Any, ...] | None = None
     #: No intermediate result was found to round: more draws show nothing either.
     _nothing_inside: bool = False
 
@@ -73,11 +75,11 @@ class Evidence:
 
     def _by_host(self, judging: Judging, place: int) -> None:
         """Widen by what the host is off at the very elements, which needs no other term."""
-        errors, _ = self._same_dtype_errors()
+        errors, _ = self._first_path()
         if place < len(errors) and moves(errors[place]):
             exact = self.exact[place]
             term = envelope.least_same_dtype(errors[place], exact, judging.open, judging.dtype)
-            judging.widen("same dtype", term)
+            judging.settle("same dtype", term)
 
     def _by_condition(self, judging: Judging, place: int, draws: int) -> None:
         width, undecided = self.condition(place, draws, judging.open, judging.dtype)
@@ -136,18 +138,23 @@ class Evidence:
 
     def same_dtype(self, place: int, dtype: str) -> tuple[Any, Any]:
         """The same-dtype term of every element and the host's values; ``None`` without a run."""
-        errors, values = self._same_dtype_errors()
+        errors, values = self._every_path()
         if place >= len(errors) or not moves(errors[place]):
             return None, None
         others = self.terms(place, FEW_DRAWS, dtype)
         return envelope.same_dtype_term(errors[place], others, dtype), values[place]
 
-    def _same_dtype_errors(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        if self._same is None:
-            self._same = same_dtype_error(
-                self.call, self.args, self.kwargs, self.exact, splits=self.splits
-            )
-        return self._same
+    def _first_path(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        if self._first is None:
+            self._first = first_path(self.call, self.args, self.kwargs, self.exact)
+        return self._first
+
+    def _every_path(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        errors, values = self._first_path()
+        if self._every is None:
+            call = (self.call, self.args, self.kwargs, self.exact)
+            self._every = every_path(errors, *call, splits=self.splits)
+        return self._every, values
 
     def terms(self, place: int, draws: int, dtype: str) -> envelope.Terms:
         """The terms of every element but the same-dtype one."""

@@ -213,9 +213,12 @@ class _Run:
         """Copies of the tensors on the device; devices named in the arguments become it."""
         import torch
 
+        if not value:
+            return value
+
         def leaf(one: Any) -> Any:
             if isinstance(one, torch.Tensor):
-                copy = one.detach().clone()
+                copy = (one.detach() if one.requires_grad else one).clone()
                 return copy if self.device.type == "cpu" else copy.to(self.device)
             named = isinstance(one, torch.device) or (isinstance(one, str) and one == "cpu")
             return self.device if named else one

@@ -170,6 +170,8 @@ def _judge_leaf(
     exact = evidence.exact[place]
     if not moves(exact) or dtype not in envelope.DTYPE_INFO:
         return judging.judge_exact(actual, exact)
+    if not full and judging.is_same(actual, exact):
+        return judging.same(exact, envelope.dtype_ulps(dtype))
     found = judging.Judging(actual, exact, dtype)
     evidence.close(found, place)
     if not full:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pytest_applesilicon.agreement import envelope
 from pytest_applesilicon.agreement.paths import other_threads, split_batch
 from pytest_applesilicon.agreement.perturbing import float64_by_default
 from pytest_applesilicon.agreement.walking import (
@@ -45,23 +46,17 @@ def other_path(value: Any) -> Any:
     return mapped(value, leaf)
 
 
-def same_dtype_error(
+def first_path(
     call: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     exact: tuple[Any, ...],
-    *,
-    splits: bool = False,
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """What the host is off in the same dtype on other paths, and its values on the first.
+    """What the host is off in the same dtype with other strides, and its values there.
 
-    The paths are other strides, for large tensors another number of threads and, with
-    ``splits``, a batch in two halves; the error of an element is the largest of these. Both
-    empty where the host cannot make that call, or where even its float64 result is another
+    Both empty where the host cannot make that call, or where even its float64 result is another
     one there: ``as_strided`` reads the storage itself.
     """
-    import numpy as np
-
     try:
         result = [to_host(leaf) for leaf in leaves(call(*other_path(args), **other_path(kwargs)))]
     except (RuntimeError, ValueError, TypeError, IndexError):
@@ -69,12 +64,30 @@ def same_dtype_error(
     errors = _errors(result, exact)
     if any(map(_is_large, errors, exact)) and not _any_path(call, args, kwargs, exact):
         return (), ()
-    for wanted, path in ((splits, split_batch), (_is_big(args), other_threads)):
-        more = path(call, args, kwargs) if wanted else None
-        if more is not None:
-            others = _errors([to_host(leaf) for leaf in more], exact)
-            errors = list(map(np.fmax, errors, others))
     return tuple(errors), tuple(result)
+
+
+def every_path(
+    errors: tuple[Any, ...],
+    call: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    exact: tuple[Any, ...],
+    *,
+    splits: bool = False,
+) -> tuple[Any, ...]:
+    """The largest error of each element on the first path and on those that cost more.
+
+    They are another number of threads, for large tensors, and with ``splits`` a batch in two
+    halves. ``errors`` are those of ``first_path``.
+    """
+    import numpy as np
+
+    for wanted, path in ((splits, split_batch), (_is_big(args), other_threads)):
+        more = path(call, args, kwargs) if errors and wanted else None
+        if more is not None:
+            errors = tuple(map(np.fmax, errors, _errors([to_host(leaf) for leaf in more], exact)))
+    return errors
 
 
 def _errors(result: list[Any], exact: tuple[Any, ...]) -> list[Any]:
@@ -103,8 +116,7 @@ def _is_large(error: Any, exact: Any) -> bool:
 
     if not np.ndim(exact) or not np.ndim(error):
         return bool(np.any(error))
-    size = np.abs(exact)
-    return bool(np.any(error > LARGE_ERROR * np.max(size, where=np.isfinite(size), initial=0.0)))
+    return bool(np.nanmax(error, initial=0.0) > LARGE_ERROR * envelope.largest(exact))
 
 
 def _any_path(

@@ -12,15 +12,16 @@ if TYPE_CHECKING:
 def mapped(value: Any, leaf: Callable[[Any], Any]) -> Any:
     """``value`` with ``leaf`` applied to everything in it that is no tuple, list or dict."""
     kind: Any = type(value)
-    if kind is tuple:
-        return tuple([mapped(part, leaf) for part in value])
     if _is_leaf(kind):
         return leaf(value)
-    if kind is list:
-        return [mapped(part, leaf) for part in value]
     if kind is dict:
         return {key: mapped(part, leaf) for key, part in value.items()}
-    return kind(*[mapped(part, leaf) for part in value])
+    # A sweep calls this for every sample: what has no parts is not another call.
+    known: Any = _is_leaf
+    parts = [leaf(part) if known(type(part)) else mapped(part, leaf) for part in value]
+    if kind is tuple:
+        return tuple(parts)
+    return parts if kind is list else kind(*parts)
 
 
 @functools.cache
@@ -41,19 +42,30 @@ def leaves(value: Any) -> list[Any]:
 
 def to_host(value: Any) -> Any:
     """A leaf as a host array in float64 or complex128 (integers and booleans as they are)."""
-    import numpy as np
     import torch
 
     if not isinstance(value, torch.Tensor):
-        return np.asarray(value) if isinstance(value, (bool, int, float, complex)) else value
+        return _as_array(value)
     if not value.is_cpu:
         value = value.cpu()
     if value.layout is not torch.strided:
         value = value.to_dense()
     if value.is_quantized:
         value = value.dequantize()
-    # force: without its graph, with a pending conjugation or sign carried out.
-    return value.to(wide_dtype(value.dtype)).numpy(force=True)
+    dtype = value.dtype
+    wide = wide_dtype(dtype)
+    if wide is not dtype:
+        value = value.to(wide)
+    if value.requires_grad or value.is_neg() or (wide.is_complex and value.is_conj()):
+        # Without its graph, with a pending conjugation or sign carried out.
+        return value.numpy(force=True)
+    return value.numpy()
+
+
+def _as_array(value: Any) -> Any:
+    import numpy as np
+
+    return np.asarray(value) if isinstance(value, (bool, int, float, complex)) else value
 
 
 @functools.cache
@@ -77,20 +89,28 @@ def widen(value: Any) -> Any:
     Floating and complex tensors become float64 and complex128, and so do dtype arguments;
     integers and booleans keep their dtype. The oracle rounds nowhere.
     """
+    return mapped(value, _widening())
+
+
+@functools.cache
+def _widening() -> Callable[[Any], Any]:
     import torch
 
-    def leaf(one: Any) -> Any:
-        if isinstance(one, torch.Tensor):
-            return _widened(one)
-        if isinstance(one, torch.dtype):
-            return wide_dtype(one)
-        return torch.device("cpu") if isinstance(one, torch.device) else one
+    tensor, dtype, device, cpu = torch.Tensor, torch.dtype, torch.device, torch.device("cpu")
 
-    return mapped(value, leaf)
+    def leaf(one: Any) -> Any:
+        if isinstance(one, tensor):
+            return _widened(one)
+        if isinstance(one, dtype):
+            return wide_dtype(one)
+        return cpu if isinstance(one, device) else one
+
+    return leaf
 
 
 def _widened(tensor: Any) -> Any:
-    tensor = tensor.detach()
+    if tensor.requires_grad:
+        tensor = tensor.detach()
     wide = wide_dtype(tensor.dtype)
     if not tensor.is_cpu:
         tensor = tensor.cpu()
