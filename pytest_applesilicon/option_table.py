@@ -14,7 +14,8 @@ from pytest_applesilicon.dtypes import DTYPES
 
 FRAMEWORKS = ("torch", "tensorflow", "mlx", "jax", "numpy")
 ARCHITECTURES = ("any", "native", "arm64", "x86_64")
-FAIL_ON = ("wrong", "unsupported", "fallback", "not-run")
+#: Outcomes of an operator, those that always fail first.
+FAIL_ON = ("wrong", "crashed", "hung", "unsupported", "fallback", "not-run", "native")
 AUDIT_FINDINGS = ("unsupported", "fallback", "float64", "complex128", "int64", "layout")
 REGRESSION_SIZES = ("S", "M", "L")
 DEVICES = ("auto", "cpu", "mps", "mps-sim", "cuda", "cuda:N")
@@ -147,8 +148,8 @@ OPTIONS: tuple[Option, ...] = (
         "fail-on",
         "wrong",
         "OUTCOME[,OUTCOME]",
-        "Outcomes of an operator that fail its test: wrong (always), unsupported, fallback, "
-        "not-run",
+        "Outcomes of an operator that fail its test: wrong, crashed and hung (always), "
+        "unsupported, fallback, not-run, native",
         short="--fail-on",
     ),
     Option(

@@ -124,7 +124,7 @@ def test_unsupported_fails_where_that_is_asked_for(run, pytester):
         ("--ops=(", "--ops: '(' is not accepted; give a regular expression: *"),
         ("--dtypes=float64", "--dtypes: 'float64' is not accepted; give one of: float32, *"),
         ("--samples=0", "--samples: '0' is not accepted; give all, or a number from 1"),
-        ("--fail-on=slow", "--fail-on: 'slow' is not accepted; give one of: wrong, unsupported*"),
+        ("--fail-on=slow", "--fail-on: 'slow' is not accepted; give one of: wrong, crashed*"),
     ],
 )
 def test_option_with_a_value_that_is_not_accepted(run, option, message):

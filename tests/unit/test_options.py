@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import types
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from pytest_applesilicon import marks
-from pytest_applesilicon.option_table import FRAMEWORKS, MARKER_NAMES, OPTIONS, Option
+from pytest_applesilicon.option_table import FAIL_ON, FRAMEWORKS, MARKER_NAMES, OPTIONS, Option
 from pytest_applesilicon.option_values import OptionError, parse_devices
 from pytest_applesilicon.options import Settings, early_fallback, parse_settings
+from pytest_applesilicon.records import Outcome
 from pytest_applesilicon.short_options import owner_of
 
 FOLDER = Path("/start")
@@ -120,6 +121,12 @@ def test_a_bad_value_is_refused_with_origin_value_and_choices(name: str, value: 
 )
 def test_every_listed_value_is_accepted(name: str, value: str, expected: object):
     assert getattr(_settings(**{name: value}), name) == expected
+
+
+def test_every_outcome_of_an_operator_may_fail_its_test():
+    assert set(FAIL_ON) == set(get_args(Outcome))
+    for name in FAIL_ON:
+        assert set(_settings(fail_on=name).fail_on) == {"wrong", name}
 
 
 @pytest.mark.parametrize(
