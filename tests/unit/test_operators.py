@@ -70,14 +70,24 @@ def test_wrong_value_is_wrong_and_its_reason_says_where_and_by_how_much(monkeypa
     )
 
 
-def test_reproduction_is_three_lines_that_run_and_show_the_same(monkeypatch, tmp_path):
+#: The same fault as in the test, in another process.
+DOUBLED = """
+from pytest_applesilicon.agreement import operators
+right = operators._Run._on_device
+operators._Run._on_device = lambda self, *given: right(self, *given) * 2
+"""
+
+
+@pytest.mark.parametrize(("before", "outcome"), [(DOUBLED, "wrong"), ("", "native")])
+def test_reproduction_is_three_lines_that_show_the_same(monkeypatch, tmp_path, before, outcome):
+    """The fault as long as it is there, and none where it was mended."""
     on_the_device(monkeypatch, lambda result: result * 2)
     found = operators.check("exp", "float32", device="cpu", count=1)
 
-    program = found.reason.partition("reproduce:\n")[2]
+    told, _, program = found.reason.partition("\nreproduce:\n")
     lines = [line.strip() for line in program.splitlines()]
     done = subprocess.run(
-        [sys.executable, "-c", "\n".join(lines)],
+        [sys.executable, "-c", "\n".join([before, *lines])],
         capture_output=True,
         text=True,
         check=True,
@@ -86,8 +96,8 @@ def test_reproduction_is_three_lines_that_run_and_show_the_same(monkeypatch, tmp
     )
 
     assert len(lines) == 3
-    # The fault is not switched on in the new process, where the operator is right.
-    assert done.stdout.startswith("native")
+    assert done.stdout.split()[0] == outcome
+    assert (told in done.stdout) == bool(before)
 
 
 def test_gradient_that_is_one_percent_off_is_wrong(monkeypatch):
