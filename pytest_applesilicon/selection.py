@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import importlib.util
 import os
 from pathlib import Path
@@ -235,7 +236,7 @@ def test_id(nodeid: str, path: Path) -> str:
     Bundled tests are ``suites/<path>::<name>``, computed from the package; every other test
     has pytest's node id.
     """
-    for root in _suite_roots(path):
+    for root in _suite_roots(path.parent):
         if path.is_relative_to(root):
             name = nodeid.partition("::")[2]
             relative = path.relative_to(root).as_posix()
@@ -246,11 +247,12 @@ def test_id(nodeid: str, path: Path) -> str:
 test_id.__test__ = False  # type: ignore[attr-defined]  # its name is the word of the field
 
 
-def _suite_roots(path: Path) -> list[Path]:
-    """Where the bundled suites may stand: the installed package, or the checkout of ``path``."""
+@functools.cache
+def _suite_roots(folder: Path) -> list[Path]:
+    """Where the bundled suites may stand: the installed package, or the checkout of ``folder``."""
     roots = [
         parent
-        for parent in path.parents
+        for parent in (folder, *folder.parents)
         if parent.name == "suites" and (parent.parent / "pytest_applesilicon").is_dir()
     ]
     spec = importlib.util.find_spec("pytest_applesilicon.suites")

@@ -42,7 +42,10 @@ class Recorder:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._seen: dict[Any, list[Any]] = {}
+        #: Signatures by operator. It keeps the operator: an id is that of one as long as it lives.
         self._of: dict[Any, int] = {}
+        #: Operators with as many signatures as are told apart.
+        self._crowded: set[Any] = set()
         self.test = ""
         """The id of the test that is running."""
         self._libraries: list[Any] = []
@@ -83,7 +86,7 @@ def _mode(recorder: Recorder) -> Any:  # noqa: C901 - inlined: a call costs what
     plain = frozenset(
         {int, bool, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format}
     )
-    seen = recorder._seen
+    seen, crowded = recorder._seen, recorder._crowded
     new = _New(recorder)
 
     def part(value: Any) -> Any:
@@ -109,7 +112,8 @@ def _mode(recorder: Recorder) -> Any:  # noqa: C901 - inlined: a call costs what
             args: Any = (),
             kwargs: Any = None,
         ) -> Any:
-            key: Any = [func]
+            # Its hash is a function of Python; torch keeps every overload, so that its id is one.
+            key: Any = [id(func)]
             add = key.append
             try:
                 for one in args:
@@ -129,10 +133,12 @@ def _mode(recorder: Recorder) -> Any:  # noqa: C901 - inlined: a call costs what
                 entry = seen.get(key)
             except (RuntimeError, TypeError):
                 # A sparse tensor has no contiguity; a symbolic number has no hash.
-                key = (func, tuple(str(getattr(one, "dtype", type(one))) for one in args))
+                key = (id(func), tuple(str(getattr(one, "dtype", type(one))) for one in args))
                 entry = seen.get(key)
             if entry is None:
-                return new.call(self, key, func, args, kwargs or {})
+                entry = seen.get(_coarse(func, args, kwargs)) if func in crowded else None
+                if entry is None or new.is_inside:
+                    return new.call(self, key, func, args, kwargs or {})
             entry[0] += 1
             if entry[1] is not recorder.test:
                 entry[1] = recorder.test
@@ -144,7 +150,7 @@ def _mode(recorder: Recorder) -> Any:  # noqa: C901 - inlined: a call costs what
             """Record a composite as one call, and run it unseen."""
             with _disable_current_modes():
                 result = op.decompose(*args, **kwargs)
-            new.note((op, *(part(one) for one in args)), op, args, kwargs, result)
+            new.note((id(op), *(part(one) for one in args)), op, args, kwargs, result)
             return result
 
     made = Recording()
@@ -191,6 +197,11 @@ class _New:
         self._called: list[list[Tree]] = []
         self._running: list[Any] = []
 
+    @property
+    def is_inside(self) -> bool:
+        """Whether the call is one of a composite, that is run to see what it calls."""
+        return bool(self._called)
+
     def call(self, mode: Any, key: Any, func: Any, args: Any, kwargs: Any) -> Any:
         """Call an operator, and keep what its signature needs."""
         if self._called:  # by a composite: it belongs to the signature of that one
@@ -202,8 +213,9 @@ class _New:
             return result
         if not self._on_host(args, kwargs):
             self._recorder._seen[key] = [0, "", 0, None]
+            self._recorder._of.setdefault(func, 0)
             return func(*args, **kwargs)
-        entry = self._entry(key, func, args)
+        entry = self._entry(key, func, args, kwargs)
         if entry[_FACTS] is not None:
             entry[_CALLS] += 1
             return func(*args, **kwargs)
@@ -220,19 +232,20 @@ class _New:
             return
         entry = self._recorder._seen.get(key)
         if entry is None:
-            entry = self._entry(key, func, args)
+            entry = self._entry(key, func, args, kwargs)
             if entry[_FACTS] is None:
                 facts = self._before(func, args, kwargs)
                 entry[_FACTS] = {**facts, "results": _dtypes(result), "called": called}
                 return
         entry[_CALLS] += 1
 
-    def _entry(self, key: Any, func: Any, args: Any) -> list[Any]:
+    def _entry(self, key: Any, func: Any, args: Any, kwargs: Any) -> list[Any]:
         """The place of a call among those kept: its own, or one shared with its like."""
         recorder = self._recorder
         seen, of = recorder._seen, recorder._of
         if of.get(func, 0) >= MOST:
-            key = (func, tuple([getattr(one, "dtype", None) for one in args]))
+            recorder._crowded.add(func)
+            key = _coarse(func, args, kwargs)
             if key in seen:
                 return seen[key]
         of[func] = of.get(func, 0) + 1
@@ -319,6 +332,12 @@ class _New:
         elif "site-packages" in path.parts:
             path = Path(*path.parts[path.parts.index("site-packages") + 1 :])
         return path.as_posix()
+
+
+def _coarse(func: Any, args: Any, kwargs: Any) -> Any:
+    """What tells the calls of a crowded operator apart: dtypes, and whether they are the host's."""
+    kinds = [(getattr(one, "dtype", None), getattr(one, "is_cpu", None)) for one in args]
+    return id(func), kwargs.get("device") if kwargs else None, tuple(kinds)
 
 
 def name_of(func: Any) -> str:

@@ -59,6 +59,7 @@ def test_unused_plugin_imports_no_framework_and_only_its_outermost_modules(idle_
     assert not modules & {"numpy", "torch", "tensorflow", "mlx", "jax", "msgspec", "scipy"}
     assert {name for name in modules if name.startswith("pytest_applesilicon")} == {
         "pytest_applesilicon",
+        "pytest_applesilicon.dtypes",
         "pytest_applesilicon.fixtures",
         "pytest_applesilicon.option_table",
         "pytest_applesilicon.option_values",

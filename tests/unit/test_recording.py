@@ -140,6 +140,26 @@ def test_memory_is_bounded_however_many_shapes_there_are(recorder):
     assert sum(one.calls for one in recorder.signatures) == 2 * 2999
 
 
+def test_calls_of_an_operator_with_many_shapes_are_counted_by_device_and_test(recorder):
+    def counted():
+        found = [one for one in recorder.signatures if one.operator == "aten::sin"]
+        return sum(one.calls for one in found), sum(one.tests for one in found)
+
+    def run(sizes, device="cpu"):
+        with recorder.watching():
+            for size in sizes:
+                torch.empty(size, device=device).sin()
+
+    recorder.test = "one"
+    run(range(1, 2 * recording.MOST))
+    calls, tests = counted()
+    recorder.test = "another"
+    run((5000, 5001))
+    run((5002,), "meta")
+
+    assert counted() == (calls + 2, tests + 1)
+
+
 def test_inside_inference_mode_composites_are_taken_apart(recorder):
     def run():
         with torch.inference_mode():
