@@ -1,23 +1,17 @@
 """What this machine is: chip, cores, memory, system, and whether Rosetta translates this Python.
 
-Reading and parsing are apart. ``read`` asks the system and keeps its answers as plain text;
-``parse`` makes a ``Host`` of them and is a pure function, so every kind of machine can be tested
-on any other. Whatever is missing or makes no sense becomes ``None``: an unknown chip, a later
-macOS or a sandbox must never stop a test run.
-
-Standard library only. Must not import pytest, NumPy or a framework, and must not print; ctypes
-and subprocess are imported where they are used, so that importing this module costs nothing.
+Reading and parsing are apart. ``host_reading`` asks the system and keeps its answers as plain
+text; ``parse`` makes a ``Host`` of them and is a pure function, so every kind of machine can be
+tested on any other. Whatever is missing or makes no sense becomes ``None``: an unknown chip, a
+later macOS or a sandbox must never stop a test run.
 """
 
 from __future__ import annotations
 
-import platform
 import re
-import sys
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pytest_applesilicon.host_reading import MOST_LEVELS, Readings, level_keys, read, whole
 from pytest_applesilicon.records import CoreLevel, Host
 
 if TYPE_CHECKING:
@@ -26,52 +20,12 @@ if TYPE_CHECKING:
 # Limits far beyond any machine a test runs on: a larger figure is a misread (an error code, -1
 # read as unsigned), and "not known" is better than a wrong number in a report.
 _MOST_CORES = 4096
-_MOST_LEVELS = 8
 _MOST_BYTES = 2**50
 _LONGEST_NAME = 100
-_LARGEST_SYSCTL = 4096
 
 _ARCHITECTURES = {"aarch64": "arm64", "arm64": "arm64", "amd64": "x86_64", "x86_64": "x86_64"}
 
-_TEXT_KEYS = ("machdep.cpu.brand_string", "hw.model", "kern.osproductversion")
-_NUMBER_KEYS = (
-    "hw.memsize",
-    "hw.physicalcpu",
-    "hw.nperflevels",
-    "hw.optional.arm64",
-    "kern.hv_vmm_present",
-    "sysctl.proc_translated",
-)
-
-_LINUX_FILES = {
-    "cpuinfo": "/proc/cpuinfo",
-    "meminfo": "/proc/meminfo",
-    "os-release": "/etc/os-release",
-    "smt": "/sys/devices/system/cpu/smt/active",
-}
-_MAC_VERSION_FILE = "/System/Library/CoreServices/.SystemVersionPlatform.plist"
-
-_LIBSYSTEM = "/usr/lib/libSystem.B.dylib"
-_IOREG = ("/usr/sbin/ioreg", "-rc", "AGXAccelerator", "-d", "1")
-# It answers in some 20 ms (sbryngelson/ANEForge#151); the limit is for a machine that swaps.
-_IOREG_LIMIT_S = 5.0
-
 _LINE_LENGTH = 100
-
-
-@dataclass(frozen=True)
-class Readings:
-    """What the system said, as text, before anything is made of it."""
-
-    system: str = ""
-    """``platform.system()``: ``Darwin``, ``Linux``, ``Windows`` ..."""
-    machine: str = ""
-    """``platform.machine()``: on a Mac the architecture this process runs as."""
-    sysctl: Mapping[str, str] = field(default_factory=dict)
-    """macOS: the answers of sysctl by key; a key the system does not know is absent."""
-    texts: Mapping[str, str] = field(default_factory=dict)
-    """Other text by source: ``ioreg`` and ``plist`` on macOS; ``cpuinfo``, ``meminfo``,
-    ``os-release`` and ``smt`` on Linux; ``version`` elsewhere."""
 
 
 def detect() -> Host:
@@ -98,19 +52,6 @@ def parse(readings: Readings) -> Host:
     )
 
 
-def parse_sysctl(text: str) -> dict[str, str]:
-    """The ``key: value`` lines of the output of the ``sysctl`` command, by key.
-
-    Other lines, such as ``sysctl: unknown oid ...``, are left out.
-    """
-    answers = {}
-    for line in text.splitlines():
-        key, _, value = line.partition(":")
-        if re.fullmatch(r"\w+(\.\w+)+", key, re.ASCII):
-            answers[key] = value.strip()
-    return answers
-
-
 def architecture(machine: str) -> str:
     """``arm64``, ``x86_64`` or the platform's own name of what ``platform.machine()`` gave."""
     return _architecture(machine)
@@ -135,114 +76,6 @@ def describe(host: Host) -> str:
     return named if len(named) <= _LINE_LENGTH else counted
 
 
-# Reading
-
-
-def read() -> Readings:
-    """Ask the system this runs on. An answer it does not give is absent or empty."""
-    system, machine = platform.system(), platform.machine()
-    if system == "Darwin":
-        library = system_library()
-        sysctl = {} if library is None else read_sysctl(library)
-        texts = {"plist": read_text(_MAC_VERSION_FILE)}
-        if sysctl.get("hw.optional.arm64") == "1":
-            texts["ioreg"] = read_ioreg()
-        return Readings(system, machine, sysctl, texts)
-    if system == "Linux":
-        texts = {source: read_text(path) for source, path in _LINUX_FILES.items()}
-        return Readings(system, machine, texts=texts)
-    # On Windows the release is only "10" or "11"; elsewhere the version is a build stamp.
-    version = platform.version() if system == "Windows" else platform.release()
-    return Readings(system, machine, texts={"version": version})
-
-
-def read_text(path: str) -> str:
-    """The content of a small text file, or the empty string where it cannot be read."""
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
-def read_ioreg(command: Sequence[str] = _IOREG, limit_s: float = _IOREG_LIMIT_S) -> str:
-    """What the IORegistry says of Apple's GPU, the one fact that sysctl does not have.
-
-    Empty where ``command`` is missing, fails or takes longer than ``limit_s`` seconds.
-    """
-    import subprocess
-
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.decode("utf-8", "replace")
-
-
-def system_library(path: str = _LIBSYSTEM) -> Any | None:
-    """The C library with ``sysctlbyname`` ready to call, or ``None`` where there is none.
-
-    In this process, because ``sysctl.proc_translated`` describes the process that asks
-    (Homebrew/brew#7995): the ``sysctl`` command would answer for itself.
-    """
-    import ctypes
-
-    try:
-        library = ctypes.CDLL(path)
-        function = library.sysctlbyname
-    except (OSError, AttributeError):
-        return None
-    size_pointer = ctypes.POINTER(ctypes.c_size_t)
-    function.argtypes = (
-        ctypes.c_char_p,
-        ctypes.c_void_p,
-        size_pointer,
-        ctypes.c_void_p,
-        ctypes.c_size_t,
-    )
-    function.restype = ctypes.c_int
-    return library
-
-
-def read_sysctl(library: Any) -> dict[str, str]:
-    """Every key that ``parse`` uses and ``library`` (see ``system_library``) can answer."""
-    answers = {key: _sysctl_text(library, key) for key in _TEXT_KEYS}
-    answers.update({key: _sysctl_number(library, key) for key in _NUMBER_KEYS})
-    for level in range(_whole(answers["hw.nperflevels"], _MOST_LEVELS) or 0):
-        name, cores = _level_keys(level)
-        answers[name] = _sysctl_text(library, name)
-        answers[cores] = _sysctl_number(library, cores)
-    return {key: answer for key, answer in answers.items() if answer is not None}
-
-
-def _sysctl_text(library: Any, key: str) -> str | None:
-    raw = _sysctl_bytes(library, key)
-    return None if raw is None else raw.split(b"\0", 1)[0].decode("utf-8", "replace")
-
-
-def _sysctl_number(library: Any, key: str) -> str | None:
-    raw = _sysctl_bytes(library, key)
-    if raw is None or len(raw) not in (4, 8):
-        return None
-    return str(int.from_bytes(raw, sys.byteorder, signed=True))
-
-
-def _sysctl_bytes(library: Any, key: str) -> bytes | None:
-    """The value of ``key``; ``None`` where the system does not know it (``ENOENT``) or fails."""
-    import ctypes
-
-    name, size = key.encode(), ctypes.c_size_t(0)
-    if library.sysctlbyname(name, None, ctypes.byref(size), None, 0) != 0:
-        return None
-    if size.value > _LARGEST_SYSCTL:
-        return None
-    buffer = ctypes.create_string_buffer(size.value)
-    if library.sysctlbyname(name, buffer, ctypes.byref(size), None, 0) != 0:
-        return None
-    return buffer.raw[: size.value]
-
-
 # Parsing: macOS
 
 
@@ -258,7 +91,7 @@ def _parse_mac(readings: Readings) -> Host:
     model = _clean(sysctl.get("hw.model"))
     chip = _mac_chip(sysctl, ioreg)
     levels = _core_levels(sysctl)
-    cores = _whole(sysctl.get("hw.physicalcpu"), _MOST_CORES)
+    cores = whole(sysctl.get("hw.physicalcpu"), _MOST_CORES)
     return Host(
         system="macOS",
         os_version=_mac_version(readings),
@@ -267,8 +100,8 @@ def _parse_mac(readings: Readings) -> Host:
         generation=_generation(chip),
         core_levels=levels,
         cpu_cores=cores or sum(level.cores for level in levels) or None,
-        gpu_cores=_whole(_found(r'"gpu-core-count"\s*=\s*(\S+)', ioreg), _MOST_CORES),
-        memory_bytes=_whole(sysctl.get("hw.memsize"), _MOST_BYTES),
+        gpu_cores=whole(_found(r'"gpu-core-count"\s*=\s*(\S+)', ioreg), _MOST_CORES),
+        memory_bytes=whole(sysctl.get("hw.memsize"), _MOST_BYTES),
         virtual=_mac_is_virtual(sysctl, model, chip),
         machine="arm64" if apple_silicon or translated else interpreter,
         interpreter=interpreter,
@@ -313,20 +146,16 @@ def _core_levels(sysctl: Mapping[str, str]) -> tuple[CoreLevel, ...]:
     The names are read, not assumed: an M5 Max has Super and Performance, no Efficiency
     (kennss/SiliconScope#30). One level, as on Intel and in a virtual machine, tells nothing apart.
     """
-    count = _whole(sysctl.get("hw.nperflevels"), _MOST_LEVELS) or 0
+    count = whole(sysctl.get("hw.nperflevels"), MOST_LEVELS) or 0
     levels = []
     for index in range(count if count > 1 else 0):
-        name_key, cores_key = _level_keys(index)
-        cores = _whole(sysctl.get(cores_key), _MOST_CORES)
+        name_key, cores_key = level_keys(index)
+        cores = whole(sysctl.get(cores_key), _MOST_CORES)
         if cores is None:
             return ()  # some of the levels would look like the whole chip
         # macOS 12 counts the levels but does not name them (Dr-Noob/cpufetch#139).
         levels.append(CoreLevel(_clean(sysctl.get(name_key)) or f"level {index}", cores))
     return tuple(levels)
-
-
-def _level_keys(index: int) -> tuple[str, str]:
-    return f"hw.perflevel{index}.name", f"hw.perflevel{index}.physicalcpu"
 
 
 def _generation(chip: str | None) -> str | None:
@@ -347,7 +176,7 @@ def _parse_linux(readings: Readings) -> Host:
     processors = _processors(texts.get("cpuinfo", ""))
     first = processors[0] if processors else {}
     chip = _real_chip(first.get("model name"))
-    kilobytes = _whole(
+    kilobytes = whole(
         _found(r"(?m)^MemTotal:\s*(\d+) kB", texts.get("meminfo", "")), _MOST_BYTES // 1024
     )
     return Host(
@@ -416,16 +245,6 @@ def _clean(text: str | None) -> str | None:
 def _found(pattern: str, text: str) -> str | None:
     match = re.search(pattern, text)
     return None if match is None else match[1]
-
-
-def _whole(text: str | None, most: int) -> int | None:
-    """The number in ``text`` where it is a whole one from 1 to ``most``."""
-    digits = (text or "").strip()
-    # The length too: int() raises ValueError for thousands of digits.
-    if not re.fullmatch(r"[0-9]{1,20}", digits):
-        return None
-    number = int(digits)
-    return number if 0 < number <= most else None
 
 
 # Describing

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from packaging.version import InvalidVersion, Version
 
 from pytest_applesilicon import host as hosts
+from pytest_applesilicon import host_reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -153,13 +154,13 @@ def parse(readings: Mapping[str, str]) -> Facts:
 
 def _host(readings: Mapping[str, str]) -> Host:
     platform = _pairs(readings.get("platform", ""))
-    sysctl = hosts.parse_sysctl(readings.get("sysctl", ""))
+    sysctl = host_reading.parse_sysctl(readings.get("sysctl", ""))
     told = _first(r"(?m)^ProductVersion:\s*(\S+)", readings.get("sw_vers", ""))
     if told and "kern.osproductversion" not in sysctl:
         sysctl["kern.osproductversion"] = told
     texts = {name: readings[name] for name in _HOST_TEXTS if name in readings}
     system, machine = platform.get("system", ""), platform.get("machine", "")
-    return hosts.parse(hosts.Readings(system, machine, sysctl, texts))
+    return hosts.parse(host_reading.Readings(system, machine, sysctl, texts))
 
 
 _HOST_TEXTS = ("plist", "ioreg", "cpuinfo", "meminfo", "os-release", "smt", "version")

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_applesilicon import host as hosts
+from pytest_applesilicon import host_reading
 from pytest_applesilicon.doctor import macho
 from pytest_applesilicon.doctor.facts import normalised
 
@@ -93,7 +94,7 @@ def read(folder: Path | None = None, *, imports: bool = True) -> dict[str, str]:
 
 
 def _host() -> dict[str, str]:
-    readings = hosts.read()
+    readings = host_reading.read()
     return {
         "platform": _lines({"system": readings.system, "machine": readings.machine}),
         "sysctl": _lines(dict(readings.sysctl)),
@@ -126,7 +127,7 @@ def _python() -> dict[str, str]:
 def _conda(prefix: Path) -> str:
     """The subdir of the environment's own Python, as conda recorded it."""
     for file in sorted(prefix.glob("conda-meta/python-3*.json")):
-        match = re.search(r'"subdir"\s*:\s*"[\w-]+"', hosts.read_text(str(file)))
+        match = re.search(r'"subdir"\s*:\s*"[\w-]+"', host_reading.read_text(str(file)))
         if match:
             return match[0].replace('"', "")
     return ""
@@ -151,7 +152,7 @@ def _numpy(one: importlib.metadata.Distribution | None) -> str:
     """The part of NumPy's own configuration that names its BLAS, without importing it."""
     if one is None:
         return ""
-    text = hosts.read_text(str(one.locate_file("numpy/__config__.py")))
+    text = host_reading.read_text(str(one.locate_file("numpy/__config__.py")))
     match = re.search(r'"?blas"?\s*:\s*\{[^}]*\}', text)
     return match[0] if match else ""
 

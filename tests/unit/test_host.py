@@ -23,11 +23,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_applesilicon import host as host_module
-from pytest_applesilicon.host import (
+from pytest_applesilicon import host_reading
+from pytest_applesilicon.host import describe, detect, parse
+from pytest_applesilicon.host_reading import (
+    LINUX_FILES,
+    NUMBER_KEYS,
+    TEXT_KEYS,
     Readings,
-    describe,
-    detect,
-    parse,
     parse_sysctl,
     read,
     read_ioreg,
@@ -443,9 +445,9 @@ class TestParsing:
 
 ANY_TEXT = st.text(st.characters(), max_size=200)  # lone surrogates included
 FIGURES = st.one_of(ANY_TEXT, st.integers().map(str), st.sampled_from(["0", "1", "2", "3"]))
-KEYS = [*host_module._TEXT_KEYS, *host_module._NUMBER_KEYS]
+KEYS = [*TEXT_KEYS, *NUMBER_KEYS]
 KEYS += [f"hw.perflevel{level}.{what}" for level in range(3) for what in ("name", "physicalcpu")]
-SOURCES = ["ioreg", "plist", "version", *host_module._LINUX_FILES]
+SOURCES = ["ioreg", "plist", "version", *LINUX_FILES]
 LINES = st.builds("{}{}{}".format, ANY_TEXT, st.sampled_from([":", "=", "\n", " : "]), ANY_TEXT)
 CPUINFO = st.lists(
     st.builds("{}:{}".format, st.sampled_from(["processor", "core id", "flags"]), FIGURES)
@@ -579,7 +581,7 @@ class TestReadingSysctl:
     def test_a_key_the_system_does_not_know_is_absent(self) -> None:
         library = FakeLibrary({})
         assert read_sysctl(library) == {}
-        assert set(library.asked) == {*host_module._TEXT_KEYS, *host_module._NUMBER_KEYS}
+        assert set(library.asked) == {*TEXT_KEYS, *NUMBER_KEYS}
 
     def test_as_many_levels_are_read_as_the_system_has(self) -> None:
         table = {"hw.nperflevels": integer(3, 4)}
@@ -699,11 +701,11 @@ class TestDetecting:
     def mac(self, monkeypatch: pytest.MonkeyPatch, table: dict[str, bytes]) -> None:
         monkeypatch.setattr(platform, "system", lambda: "Darwin")
         monkeypatch.setattr(platform, "machine", lambda: "arm64")
-        monkeypatch.setattr(host_module, "system_library", lambda: FakeLibrary(table))
+        monkeypatch.setattr(host_reading, "system_library", lambda: FakeLibrary(table))
 
     def test_apple_silicon_is_asked_for_its_gpu(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.mac(monkeypatch, {"hw.optional.arm64": integer(1, 4)})
-        monkeypatch.setattr(host_module, "read_ioreg", lambda: '"gpu-core-count" = 10')
+        monkeypatch.setattr(host_reading, "read_ioreg", lambda: '"gpu-core-count" = 10')
         assert detect() == Host("macOS", gpu_cores=10, machine="arm64", interpreter="arm64")
 
     @pytest.mark.usefixtures("no_child_process")
@@ -717,7 +719,7 @@ class TestDetecting:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.mac(monkeypatch, {})
-        monkeypatch.setattr(host_module, "system_library", lambda: None)
+        monkeypatch.setattr(host_reading, "system_library", lambda: None)
         assert detect() == Host("macOS", machine="arm64", interpreter="arm64")
 
     def test_importing_the_module_imports_nothing_expensive(self) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from pytest_applesilicon import baselines
 from pytest_applesilicon.baselines import Baseline, BaselineError, Entry
-from pytest_applesilicon.host import Readings, parse, parse_sysctl
+from pytest_applesilicon.host import parse
+from pytest_applesilicon.host_reading import Readings, parse_sysctl
 from pytest_applesilicon.machine import conditions, identity, power_source, read_state
 from pytest_applesilicon.records import Host
 
