@@ -77,9 +77,8 @@ def check_same(built: Path, again: Path) -> None:
         sys.exit(f"a second build differs: {', '.join(differing)}")
 
 
-def run_suites(start: list[str], arguments: list[str], folder: Path) -> list[str]:
+def run_suites(start: list[str], arguments: list[str], folder: Path, report: Path) -> list[str]:
     """Run the suites from ``folder``; returns their test ids."""
-    report = folder / "report.json"
     options = ["--device=cpu", "-q", "-p", "no:cacheprovider", f"--applesilicon-report={report}"]
     # -B: pip does not remove the bytecode that pytest writes, and what it leaves behind would
     # hide parts of the next installation.
@@ -93,6 +92,7 @@ def main(arguments: list[str]) -> None:
     found: dict[str, list[str]] = {}
     with tempfile.TemporaryDirectory() as name:
         built, again = Path(name) / "dist", Path(name) / "again"
+        report = Path(name) / "report.json"
         for folder in (built, again):
             python(str(ROOT / "tools" / "build_release.py"), str(folder))
         wheel, sdist = next(built.glob("*.whl")), next(built.glob("*.tar.gz"))
@@ -104,10 +104,11 @@ def main(arguments: list[str]) -> None:
             python("-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", *what)
             empty = Path(name) / way
             empty.mkdir()
-            found[way] = run_suites(["--pyargs", "pytest_applesilicon.suites"], arguments, empty)
-        found["by path"] = run_suites([str(ROOT / "suites")], arguments, Path(name) / "editable")
-        found["inside"] = run_suites(["."], arguments, ROOT / "suites")
-        (ROOT / "suites" / "report.json").unlink()
+            start = ["--pyargs", "pytest_applesilicon.suites"]
+            found[way] = run_suites(start, arguments, empty, report)
+        start = [str(ROOT / "suites")]
+        found["by path"] = run_suites(start, arguments, Path(name) / "editable", report)
+        found["inside"] = run_suites(["."], arguments, ROOT / "suites", report)
     for way, ids in found.items():
         print(f"{way:>9}: {len(ids)} tests, the first is {ids[0]}")
     if len({tuple(ids) for ids in found.values()}) != 1:
