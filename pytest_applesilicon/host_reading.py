@@ -103,11 +103,19 @@ def read_ioreg(command: Sequence[str] = _IOREG, limit_s: float = _IOREG_LIMIT_S)
 
     Empty where ``command`` is missing, fails or takes longer than ``limit_s`` seconds.
     """
+    return output(command, limit_s, check=True)
+
+
+def output(command: Sequence[str], limit_s: float, *, check: bool = False) -> str:
+    """What a program prints; empty where it is missing or takes longer than ``limit_s`` seconds.
+
+    With ``check`` also where it ends with another status than 0.
+    """
     import subprocess
 
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s, check=True
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s, check=check
         )
     except (OSError, subprocess.SubprocessError):
         return ""

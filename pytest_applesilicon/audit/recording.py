@@ -137,7 +137,8 @@ def _mode(recorder: Recorder) -> Any:  # noqa: C901 - inlined: a call costs what
                 entry = seen.get(key)
             if entry is None:
                 entry = seen.get(_coarse(func, args, kwargs)) if func in crowded else None
-                if entry is None or new.is_inside:
+                # Without facts the calls so far have raised: this one may be the first that works.
+                if entry is None or entry[_FACTS] is None or new.is_inside:
                     return new.call(self, key, func, args, kwargs or {})
             entry[0] += 1
             if entry[1] is not recorder.test:

@@ -186,13 +186,7 @@ def _binary_lines(one: importlib.metadata.Distribution) -> Iterator[str]:
 
 
 def _output(command: Sequence[str], limit_s: float = _PROGRAM_LIMIT_S) -> str:
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s, check=False
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.decode("utf-8", "replace")
+    return host_reading.output(command, limit_s)
 
 
 def _imports(distributions: dict[str, importlib.metadata.Distribution]) -> dict[str, str]:

@@ -160,6 +160,18 @@ def test_calls_of_an_operator_with_many_shapes_are_counted_by_device_and_test(re
     assert counted() == (calls + 2, tests + 1)
 
 
+def test_a_call_that_raises_does_not_hide_those_after_it(recorder):
+    with recorder.watching():
+        for size in range(1, 2 * recording.MOST):
+            torch.ones(size).add(torch.ones(size))
+        with pytest.raises(RuntimeError):
+            torch.ones(3000, dtype=torch.float64).add(torch.ones(2999, dtype=torch.float64))
+        torch.ones(3000, dtype=torch.float64).add(torch.ones(3000, dtype=torch.float64))
+
+    found = [one for one in recorder.signatures if one.operator == "aten::add.Tensor"]
+    assert "float64" in {dtype for one in found for dtype in one.dtypes()}
+
+
 def test_inside_inference_mode_composites_are_taken_apart(recorder):
     def run():
         with torch.inference_mode():
