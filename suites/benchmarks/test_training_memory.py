@@ -14,6 +14,7 @@ from torch.utils import checkpoint as checkpoints
 from . import wide
 from .bench import nothing
 from .kept import held, kept_bytes
+from .resident import resident_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,10 +180,3 @@ def memory(bench: DeviceBench) -> int:
     """Bytes on the device, or where nobody tells the resident bytes of this process."""
     found: Any = held(bench)
     return int(found) if found is not None else resident_bytes()
-
-
-def resident_bytes() -> int:
-    """Resident bytes of this process."""
-    import psutil
-
-    return int(psutil.Process().memory_info().rss)

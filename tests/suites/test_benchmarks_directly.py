@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -206,3 +208,29 @@ def test_a_gradient_that_is_nan_is_off():
 
     with pytest.raises(AssertionError, match=r"1\.weight is off by nan"):
         wide.check(network, found, wide.loss_and_gradients, values, labels, seed=0)
+
+
+#: A heap with free blocks between used ones, as other tests leave it, from which 60 MB are taken.
+TAKEN_FROM_A_USED_HEAP = """
+import torch
+from pytest_applesilicon.suites.benchmarks.resident import resident_bytes
+
+torch.empty(30_000_000, dtype=torch.uint8)  # glibc takes blocks up to this size from the heap now
+blocks, others = [], []
+for _ in range(100):
+    blocks.append(torch.ones(2_100_000, dtype=torch.uint8))
+    others.append(torch.ones(2_000, dtype=torch.uint8))
+del blocks
+
+before = resident_bytes()
+taken = [torch.ones(2_000_000, dtype=torch.uint8) for _ in range(30)]
+print(resident_bytes() - before)
+"""
+
+
+def test_resident_bytes_count_what_is_taken_from_freed_blocks():
+    told = subprocess.run(
+        [sys.executable, "-c", TAKEN_FROM_A_USED_HEAP], capture_output=True, text=True, check=True
+    )
+
+    assert 58 * MB < int(told.stdout) < 64 * MB
