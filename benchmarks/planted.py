@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pytest_applesilicon.agreement import envelope, operators, same_dtype, walking
+from pytest_applesilicon.agreement import envelope, same_dtype, sample_runs, walking
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,8 +62,8 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Given(operators._Run):  # noqa: SLF001  # what check() itself runs, so that its judge is measured
-    """One sample of which the device's result is given: the rest is the judge's own way."""
+class Given(sample_runs.Run):
+    """One sample of which the device's result is given: the rest is what ``check`` runs."""
 
     result: Any = None
 

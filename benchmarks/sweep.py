@@ -2,11 +2,13 @@
 
 Speed: the float32 forward sweep with all samples by ``check``, and a bare loop that draws the
 same samples and makes the same calls and the oracle's (device call and float64 call). Both in
-one process, in chunks of operators, in alternating order. The runs that ``check`` makes beside
-these to derive the envelope (perturbed, rounded, in the same dtype) are timed where they are
-made, so that the ratio is told with and without them. Another sweep, with the same-dtype term
-tried last, tells how many samples no other term saves. Tightness: the median over operators of
-the operator's median half width of the envelope, in ULP.
+one process, in chunks of operators, each in both orders, because the loop that comes first asks
+the system for the memory that the other one finds. What ``check`` remembers of an operator is
+forgotten in between, so that each time is that of a first sweep. The runs that ``check`` makes
+beside these to derive the envelope (perturbed, rounded, in the same dtype) are timed where they
+are made, so that the ratio is told with and without them. Another sweep, with the same-dtype
+term tried last, tells how many samples no other term saves. Tightness: the median over operators
+of the operator's median half width of the envelope, in ULP.
 
     python benchmarks/sweep.py [--ops REGEX] [--chunk 16] [--samples all] [--tightness-samples 3]
 """
@@ -110,34 +112,38 @@ def _timing(name: str, seconds: list[float]) -> Callable[..., Any]:
     return timing
 
 
-def timed(chunk: list[Operator], count: int | None, *, bare_first: bool) -> Chunk:
-    """Both loops over the same operators."""
-    seconds: dict[bool, float] = {}
+def timed(chunk: list[Operator], count: int | None) -> Chunk:
+    """Both loops over the same operators, each first and second: the mean of the two."""
+    judged_s = bare_s = runs_s = 0.0
+    each = [0.0] * len(chunk)
     found: list[OpOutcome] = []
-    each: list[float] = []
-    runs_s = 0.0
-    for is_bare in (bare_first, not bare_first):
+    for is_bare in (True, False, False, True):
         started = time.perf_counter()
-        with envelope_runs() as runs:
+        if is_bare:
             for operator in chunk:
+                bare(operator, count)
+            bare_s += time.perf_counter() - started
+            continue
+        oracle.forget()
+        found.clear()
+        with envelope_runs() as runs:
+            for place, operator in enumerate(chunk):
                 began = time.perf_counter()
-                if is_bare:
-                    bare(operator, count)
-                else:
-                    found.append(judged(operator, count))
-                    each.append(time.perf_counter() - began)
-        seconds[is_bare] = time.perf_counter() - started
-        runs_s += sum(runs)  # the bare loop makes none
-    return Chunk(seconds[False], seconds[True], runs_s, peak_mib(), tuple(found), tuple(each))
+                found.append(judged(operator, count))
+                each[place] += time.perf_counter() - began
+        judged_s += time.perf_counter() - started
+        runs_s += sum(runs)
+    halves = tuple(one / 2 for one in each)
+    return Chunk(judged_s / 2, bare_s / 2, runs_s / 2, peak_mib(), tuple(found), halves)
 
 
 def sweep(chosen: list[Operator], size: int, count: int | None) -> list[Chunk]:
     """Every chunk, after a warm-up; progress goes to stderr."""
-    timed(chosen[:size], 1, bare_first=True)
+    timed(chosen[:size], 1)
     found: list[Chunk] = []
     for start in range(0, len(chosen), size):
         part = chosen[start : start + size]
-        found.append(timed(part, count, bare_first=len(found) % 2 == 0))
+        found.append(timed(part, count))
         print(f"speed: {start + len(part)}/{len(chosen)} operators", file=sys.stderr)
     return found
 

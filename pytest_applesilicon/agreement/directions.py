@@ -72,6 +72,8 @@ def is_refused(direction: str, sample: Sample) -> bool:
 def _forward(operator: Operator, sample: Sample, *args: Any, **kwargs: Any) -> Any:
     import torch
 
+    if not torch.is_grad_enabled():
+        return operator.call(sample, args=args, kwargs=kwargs)
     with torch.no_grad():
         return operator.call(sample, args=args, kwargs=kwargs)
 

@@ -193,32 +193,28 @@ def same_dtype_term(error: Any, terms: Terms, dtype: str) -> Any:
     with np.errstate(invalid="ignore"):
         usual = float(np.quantile(error / others, SAME_DTYPE_QUANTILE))
     term = SAME_DTYPE * np.maximum(error, usual * others if math.isfinite(usual) else 0.0)
-    return np.minimum(term, _most_same_dtype(others, terms.exact, dtype))
+    floor = same_dtype_floor(terms.exact, dtype)
+    return np.minimum(term, np.maximum(SAME_DTYPE_TIMES * others, floor))
 
 
-def least_same_dtype(error: Any, exact: Any, at: Any, dtype: str) -> Any:
+def least_same_dtype(error: Any, bound: Any, floor: float) -> Any:
     """What the same-dtype term is at least, whatever the other terms are.
 
     Args:
-        error: of the host on another path, in absolute units.
-        exact: the oracle, in the same shape.
-        at: flat positions of the elements that are asked for.
-        dtype: the name of the result's dtype.
+        error: of the host on another path, in absolute units; NaN gives NaN.
+        bound: the dtype bound of the same elements.
+        floor: ``same_dtype_floor`` of the whole result.
     """
     import numpy as np
 
     # What is not finite is no size of an error.
-    term = SAME_DTYPE * np.nan_to_num(error.reshape(-1)[at], nan=0.0, posinf=0.0)
-    bound = dtype_ulps(dtype) * ulp(exact.reshape(-1)[at], dtype)
-    return np.minimum(term, _most_same_dtype(bound, exact, dtype))
+    error[error == np.inf] = np.nan
+    return np.minimum(SAME_DTYPE * error, np.maximum(SAME_DTYPE_TIMES * bound, floor))
 
 
-def _most_same_dtype(others: Any, exact: Any, dtype: str) -> Any:
-    """How large the same-dtype term may be, beside what the others are."""
-    import numpy as np
-
-    share = SAME_DTYPE_EPSILONS * DTYPE_INFO[dtype].eps
-    return np.maximum(SAME_DTYPE_TIMES * others, share * largest(exact))
+def same_dtype_floor(exact: Any, dtype: str) -> float:
+    """Up to here the same-dtype term is not limited, however small the other terms are."""
+    return SAME_DTYPE_EPSILONS * DTYPE_INFO[dtype].eps * largest(exact)
 
 
 def largest(values: Any) -> float:

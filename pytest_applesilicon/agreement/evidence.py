@@ -8,18 +8,18 @@ term only ever widens the envelope, so the verdict is the same in any order.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_applesilicon.agreement import envelope
+from pytest_applesilicon.agreement.judging import Judging
 from pytest_applesilicon.agreement.perturbing import perturbed_run
 from pytest_applesilicon.agreement.rounding import rounded_run
-from pytest_applesilicon.agreement.same_dtype import every_path, first_path
+from pytest_applesilicon.agreement.same_dtype import every_path, first_path, is_comparable
 from pytest_applesilicon.agreement.walking import moves, widen, widen_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from pytest_applesilicon.agreement.judging import Judging
 
 #: Draws of random signs. Two show the size of most conditions. Of eight, the largest falls
 #: below a third of the standard deviation of a sum for one element in 50,000 (0.26**8), of 32
@@ -57,29 +57,37 @@ class Evidence:
     _perturbed: list[Leaves | None] = field(default_factory=list)
     _rounded: list[Leaves | None] = field(default_factory=list)
     _small: list[Leaves | None] = field(default_factory=list)
-    #: Errors and values of the host on the first path, and the errors on every path.
-    _first: tuple[tuple[Any, ...], tuple[Any, ...]] | None = None
+    #: Values of the host on the first path, and its errors on every path.
+    _first: tuple[Any, ...] | None = None
     _every: tuple[Any, ...] | None = None
     #: No intermediate result was found to round: more draws show nothing either.
     _nothing_inside: bool = False
 
+    def judging(self, actual: Any, place: int, dtype: str) -> Judging:
+        """A leaf beside the dtype bound and, unless it is tried last, what the host is off.
+
+        Args:
+            actual: the leaf on the host.
+            place: of the leaf.
+            dtype: the name of its dtype.
+        """
+        host = None if self.same_dtype_last else partial(self._values, place)
+        return Judging(actual, self.exact[place], dtype, host=host)
+
+    def _values(self, place: int) -> Any:
+        """What the host gives for a leaf on the first path; ``None`` where it gives none."""
+        values = self._first_path()
+        if place < len(values) and is_comparable(values[place], self.exact[place]):
+            return values[place]
+        return None
+
     def close(self, judging: Judging, place: int) -> None:
         """Widen the envelope of a leaf term by term, until every element is inside."""
-        if not (judging.agrees or self.same_dtype_last):
-            self._by_host(judging, place)
         for draws in DRAWS:
             for widen_by in (self._by_condition, self._by_magnitude, self._by_same_dtype):
                 if judging.agrees:
                     return
                 widen_by(judging, place, draws)
-
-    def _by_host(self, judging: Judging, place: int) -> None:
-        """Widen by what the host is off at the very elements, which needs no other term."""
-        errors, _ = self._first_path()
-        if place < len(errors) and moves(errors[place]):
-            exact = self.exact[place]
-            term = envelope.least_same_dtype(errors[place], exact, judging.open, judging.dtype)
-            judging.settle("same dtype", term)
 
     def _by_condition(self, judging: Judging, place: int, draws: int) -> None:
         width, undecided = self.condition(place, draws, judging.open, judging.dtype)
@@ -138,23 +146,22 @@ class Evidence:
 
     def same_dtype(self, place: int, dtype: str) -> tuple[Any, Any]:
         """The same-dtype term of every element and the host's values; ``None`` without a run."""
-        errors, values = self._every_path()
+        errors, values = self._every_path(), self._first_path()
         if place >= len(errors) or not moves(errors[place]):
             return None, None
         others = self.terms(place, FEW_DRAWS, dtype)
         return envelope.same_dtype_term(errors[place], others, dtype), values[place]
 
-    def _first_path(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    def _first_path(self) -> tuple[Any, ...]:
         if self._first is None:
             self._first = first_path(self.call, self.args, self.kwargs, self.exact)
         return self._first
 
-    def _every_path(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        errors, values = self._first_path()
+    def _every_path(self) -> tuple[Any, ...]:
         if self._every is None:
             call = (self.call, self.args, self.kwargs, self.exact)
-            self._every = every_path(errors, *call, splits=self.splits)
-        return self._every, values
+            self._every = every_path(self._first_path(), *call, splits=self.splits)
+        return self._every
 
     def terms(self, place: int, draws: int, dtype: str) -> envelope.Terms:
         """The terms of every element but the same-dtype one."""

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_applesilicon.agreement import envelope
+from pytest_applesilicon.agreement import blocks, envelope
 from pytest_applesilicon.agreement.envelope import DTYPE_INFO, Precision, Terms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: The terms in the order in which they are tried.
 TERMS = ("dtype bound", "condition", "magnitude", "same dtype")
@@ -55,50 +58,54 @@ class Judging:
     component is NaN or infinite, by component, and a finite component beside it is not judged.
     """
 
-    def __init__(self, actual: Any, exact: Any, dtype: str, bound: Any = None) -> None:
+    def __init__(
+        self,
+        actual: Any,
+        exact: Any,
+        dtype: str,
+        bound: Any = None,
+        host: Callable[[], Any] | None = None,
+    ) -> None:
         """Judge every element by the dtype bound.
 
         Args:
-            actual: the result on the host, float64 or complex128.
-            exact: the oracle, in the same shape.
+            actual: the result on the host, floating or complex.
+            exact: the oracle, in the same shape, float64 or complex128.
             dtype: the name of the result's dtype.
             bound: the half width to begin with; the dtype bound unless given.
+            host: gives the host's values on another path, or ``None``. What these are off at
+                the very elements is a part of the same-dtype term that needs no other term.
         """
         import numpy as np
 
         self.actual, self.exact, self.dtype = np.asarray(actual), np.asarray(exact), dtype
-        self._stage = 0
-        self.open: Any = _NOWHERE
-        with np.errstate(all="ignore"):
-            self._unit = envelope.ulp(self.exact, dtype)
-            width = envelope.dtype_ulps(dtype) * self._unit if bound is None else bound
-            error = _distance(self.actual, self.exact)
-            ratio = np.asarray(error / width)
-            self._worst = _worst_of(ratio, error)
-            if not self._worst[0] <= 1.0:
-                self._keep(error, np.broadcast_to(width, error.shape), ratio)
+        found = blocks.outside(self.actual, self.exact, dtype, bound, host)
+        self._stage = TERMS.index("same dtype") if found.by_host else 0
+        #: Flat positions of the elements that are outside so far.
+        self.open: Any = found.at
+        place, error = found.place, 0.0
+        if found.ratio > 0:
+            error = float(abs(self.actual.flat[place] - self.exact.flat[place]))
+        self._worst = found.ratio, place, error
+        if len(self.open):
+            self._keep(bound)
 
-    def _keep(self, error: Any, width: Any, ratio: Any) -> None:
-        """Keep the elements outside of the dtype bound, and the worst one inside of it."""
+    def _keep(self, bound: Any) -> None:
+        """Keep the elements outside of the dtype bound."""
         import numpy as np
 
-        #: Flat positions of the elements that are outside so far.
-        here = self.open = np.flatnonzero(~(ratio <= 1.0))
-        ratio.flat[here] = -1.0
-        self._worst = _worst_of(ratio, error)
-        self._actual, self._exact = self.actual.reshape(-1)[here], self.exact.reshape(-1)[here]
-        self._raw = self._error = error.reshape(-1)[here]
-        self._width = width.reshape(-1)[here]
+        here = self.open
+        self._exact = self.exact.reshape(-1)[here]
+        self._actual = self.actual.reshape(-1)[here].astype(self._exact.dtype)
+        with np.errstate(all="ignore"):
+            self._raw = self._error = blocks.distance(self._actual, self._exact)
+        if bound is None:
+            self._width = envelope.dtype_terms(self._exact, self.dtype).dtype_bound
+        else:
+            self._width = np.broadcast_to(bound, self.exact.shape).reshape(-1)[here]
         self._undecided = np.zeros(here.size, bool)
         self._other: Any = None
         self.widen("dtype bound")
-
-    def settle(self, term: str, width: Any) -> None:
-        """Take out the elements whose error is inside a width, as it is; the rest is as before.
-
-        Cheaper than ``widen``, which looks at NaN, infinities and flushed numbers as well.
-        """
-        self._take(term, self._raw <= width, width)
 
     def widen(self, term: str, width: Any = 0.0, undecided: Any = False, other: Any = None) -> None:
         """Take in one more term, at the elements in ``open``.
@@ -118,15 +125,15 @@ class Judging:
         with np.errstate(all="ignore"):
             self._error, forgiven = self._errors()
             inside = self._error <= self._width
-        self._take("same dtype" if (forgiven & inside).any() else term, inside, self._width)
+        self._take("same dtype" if (forgiven & inside).any() else term, inside)
 
-    def _take(self, term: str, inside: Any, width: Any) -> None:
+    def _take(self, term: str, inside: Any) -> None:
         """Take out the elements that are inside, and keep the worst of them."""
         import numpy as np
 
         if inside.any():
             with np.errstate(all="ignore"):
-                ratio = np.where(inside, self._error / width, -1.0)
+                ratio = np.where(inside, self._error / self._width, -1.0)
             self._stage = max(self._stage, TERMS.index(term))
             place = int(ratio.argmax())
             found = (float(ratio[place]), int(self.open[place]), float(self._error[place]))
@@ -149,14 +156,12 @@ class Judging:
         ratio, place, error = self._worst
         if len(self.open):
             with np.errstate(all="ignore"):
-                ratios = self._error / self._width
-            worst = int(np.argmax(ratios))
+                found = self._error / self._width
+            worst = int(np.argmax(found))
             place, error = int(self.open[worst]), float(self._error[worst])
-            ratio = float(ratios[worst])
+            ratio = float(found[worst])
         oracle = self.exact.flat[place]
-        unit = float(self._unit.flat[place])
-        if not np.isfinite(oracle):
-            unit = float(envelope.ulp(0.0, self.dtype))
+        unit = float(envelope.ulp(oracle if np.isfinite(oracle) else 0.0, self.dtype))
         saved_by = "none" if len(self.open) else TERMS[self._stage]
         return Judgement(
             index=_index(place, self.exact.shape),
@@ -196,24 +201,6 @@ class Judging:
         return error, forgiven
 
 
-def _distance(actual: Any, exact: Any) -> Any:
-    """The modulus of the difference; of real numbers in place, for memory costs more than this."""
-    import numpy as np
-
-    difference = np.asarray(actual - exact)
-    return np.abs(difference, out=difference if difference.dtype.kind == "f" else None)
-
-
-def _worst_of(ratio: Any, error: Any) -> tuple[float, int, float]:
-    """The largest ratio, or a NaN where there is one; its flat place, and the error there."""
-    place = int(ratio.argmax())
-    return float(ratio.flat[place]), place, float(error.flat[place])
-
-
-#: No element is outside.
-_NOWHERE: tuple[int, ...] = ()
-
-
 def _index(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The position of a flat place."""
     found = []
@@ -221,11 +208,6 @@ def _index(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
         place, here = divmod(place, size)
         found.append(here)
     return tuple(reversed(found))
-
-
-def is_same(actual: Any, exact: Any) -> bool:
-    """Whether every element is the oracle's, and none is NaN."""
-    return bool(actual.shape == exact.shape and (actual == exact).all())
 
 
 def same(exact: Any, median_allowed_ulp: float) -> Judgement:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytest_applesilicon.agreement import decomposition, envelope, judging, selection
+from pytest_applesilicon.agreement import blocks, decomposition, envelope, judging, selection
 from pytest_applesilicon.agreement.evidence import Evidence
 from pytest_applesilicon.agreement.perturbing import float64_by_default
 from pytest_applesilicon.agreement.same_dtype import other_path
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from pytest_applesilicon.agreement.judging import Judgement
 
 
-@dataclass(frozen=True)
-class Oracle:
+class Oracle(NamedTuple):
     """What a call gives in float64 on the host, leaf by leaf in the order of its output."""
 
     #: Host arrays (float64, complex128, integers, booleans), or other Python values.
@@ -102,6 +101,63 @@ def judge_sample(
         the first mismatch in the order type, shape, dtype, values; or the worst leaf. The
         device is for the caller to judge.
     """
+    found = prepared(
+        actual,
+        call,
+        args,
+        kwargs,
+        dtype,
+        name=name,
+        kind=kind,
+        seed=seed,
+        splits=splits,
+        full=full,
+        same_dtype_last=same_dtype_last,
+    )
+    return found.judged() if isinstance(found, Unjudged) else found
+
+
+class Unjudged(NamedTuple):
+    """A result in the right types, shapes and dtypes, whose values wait to be judged."""
+
+    oracle: Oracle
+    #: The leaves on the host.
+    hosts: list[Any]
+    #: The sample's dtype.
+    dtype: Any
+    #: Makes the evidence for the name of the dtype by whose epsilon everything moves.
+    evidence: Callable[[str], Evidence]
+    full: bool = False
+
+    def judged(self) -> SampleJudgement:
+        """The judgement of the values."""
+        return _judge_values(self)
+
+    def dtype_of(self, place: int) -> str:
+        """The name of a leaf's dtype."""
+        name = self.oracle.dtypes[place]
+        # ``item`` and ``tolist``: a number of the sample's dtype in a wider type.
+        return dtype_name(self.dtype) if name.startswith(_PYTHON) else name
+
+
+def prepared(
+    actual: Any,
+    call: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    dtype: Any,
+    *,
+    name: str = "",
+    kind: str = "floating",
+    seed: int = 0,
+    splits: bool = False,
+    full: bool = False,
+    same_dtype_last: bool = False,
+) -> SampleJudgement | Unjudged:
+    """All of ``judge_sample`` but the values by the envelope, which can be judged together.
+
+    The arguments are those of ``judge_sample``.
+    """
     results = leaves(actual)
     oracle = oracle_of(call, args, kwargs, name)
     mismatch = _shape_mismatch(results, oracle)
@@ -109,14 +165,21 @@ def judge_sample(
         return mismatch
     if kind in ("random", "metadata"):
         return SampleJudgement(None, leaves=len(results), judged_by="none")
-    hosts = [to_host(leaf) for leaf in results]
-    special = _judge_special(hosts, oracle, args, kwargs, name)
+    special = _judge_special(results, oracle, args, kwargs, name)
     if special is not None:
         return special
-    moved_by = _moved_by(dtype, oracle)
-    last = full or same_dtype_last
-    evidence = Evidence(call, args, kwargs, moved_by, seed, oracle.exact, splits, last)
-    return _judge_values(evidence, oracle, hosts, dtype_name(dtype), full=full)
+    hosts = [to_host(leaf, widened=False) for leaf in results]
+    evidence = functools.partial(
+        Evidence,
+        call,
+        args,
+        kwargs,
+        seed=seed,
+        exact=oracle.exact,
+        splits=splits,
+        same_dtype_last=full or same_dtype_last,
+    )
+    return Unjudged(oracle, hosts, dtype, evidence, full)
 
 
 def _moved_by(dtype: Any, oracle: Oracle) -> str:
@@ -129,12 +192,12 @@ def _moved_by(dtype: Any, oracle: Oracle) -> str:
     return min(known, key=lambda one: envelope.DTYPE_INFO[one].eps, default="float32")
 
 
-def _judge_values(
-    evidence: Evidence, oracle: Oracle, hosts: list[Any], dtype: str, *, full: bool
-) -> SampleJudgement:
+def _judge_values(given: Unjudged) -> SampleJudgement:
     """Judge leaf by leaf; the worst in units of the envelope is told."""
     import numpy as np
 
+    oracle, hosts = given.oracle, given.hosts
+    evidence = given.evidence(_moved_by(given.dtype, oracle))
     worst, place, needs = None, 0, False
     for position, (host, exact) in enumerate(zip(hosts, oracle.exact, strict=True)):
         if not isinstance(exact, np.ndarray):
@@ -142,10 +205,8 @@ def _judge_values(
                 texts = repr(host), repr(exact)
                 return SampleJudgement("values", position, *texts, leaves=len(hosts))
             continue
-        name = oracle.dtypes[position]
-        # ``item`` and ``tolist``: a number of the sample's dtype in a wider type.
-        name = dtype if name.startswith(_PYTHON) else name
-        found = _judge_leaf(evidence, position, host, name, full=full)
+        dtype = given.dtype_of(position)
+        found = _judge_leaf(evidence, position, host, dtype, full=given.full)
         needs |= found.needs_same_dtype
         if worst is None or found.error_envelope > worst.error_envelope:
             worst, place = found, position
@@ -170,24 +231,30 @@ def _judge_leaf(
     exact = evidence.exact[place]
     if not moves(exact) or dtype not in envelope.DTYPE_INFO:
         return judging.judge_exact(actual, exact)
-    if not full and judging.is_same(actual, exact):
+    if not full and blocks.is_same(actual, exact):
         return judging.same(exact, envelope.dtype_ulps(dtype))
-    found = judging.Judging(actual, exact, dtype)
+    found = evidence.judging(actual, place, dtype)
     evidence.close(found, place)
     if not full:
         return found.judgement(envelope.dtype_ulps(dtype))
     return found.judgement(judging.median_ulp(evidence.all_terms(place, dtype), dtype))
 
 
+_SPECIAL = frozenset(selection.NAMES) | frozenset(decomposition.NAMES)
+
+
 def _judge_special(
-    hosts: list[Any], oracle: Oracle, args: Any, kwargs: Any, name: str
+    results: list[Any], oracle: Oracle, args: Any, kwargs: Any, name: str
 ) -> SampleJudgement | None:
     """Judge what a selection or decomposition chose; None for every other operator."""
     import torch
 
+    if name not in _SPECIAL:
+        return None
     for module, kind in ((selection, "selection"), (decomposition, "decomposition")):
         if name not in module.NAMES:
             continue
+        hosts = [to_host(leaf) for leaf in results]
         given = [to_host(one) if isinstance(one, torch.Tensor) else one for one in args]
         problem = module.problem(name, hosts, list(oracle.exact), given, kwargs, oracle.dtypes)
         if problem is None:
@@ -240,6 +307,11 @@ _PYTHON = "Python "
 _DTYPES: dict[Any, tuple[str, ...]] = {}
 
 
+def forget() -> None:
+    """Forget the dtypes of results that were looked up, as in a new process."""
+    _DTYPES.clear()
+
+
 def _dtypes(result: list[Any]) -> tuple[str, ...]:
     return tuple([_dtype_of(leaf) for leaf in result])
 
@@ -249,11 +321,12 @@ def _dtype_of(leaf: Any) -> str:
     import torch
 
     if isinstance(leaf, torch.Tensor):
-        return _named(leaf.dtype)
+        return _NAMES.get(leaf.dtype) or _NAMES.setdefault(leaf.dtype, dtype_name(leaf.dtype))
     return f"{_PYTHON}{type(leaf).__name__}"
 
 
-_named = functools.cache(dtype_name)
+#: The dtypes that were met, and their names.
+_NAMES: dict[Any, str] = {}
 
 
 def _expected_dtypes(
@@ -264,47 +337,57 @@ def _expected_dtypes(
     count: int,
 ) -> tuple[str, ...]:
     """The dtypes of the result in the sample's own dtype, from one run of each signature."""
-    key = (name, _signature(args), _signature(kwargs), count) if name else None
-    if key is None or key not in _DTYPES:
-        result = leaves(call(*copied(on_host(args)), **copied(on_host(kwargs))))
-        if key is None:
-            return _dtypes(result)
-        _DTYPES[key] = _dtypes(result)
-    return _DTYPES[key]
+    if not name:
+        return _same_dtypes(call, args, kwargs)
+    key = name, _signature(args), _signature(kwargs) if kwargs else None, count
+    known = _DTYPES.get(key)
+    if known is None:
+        known = _DTYPES[key] = _same_dtypes(call, args, kwargs)
+    return known
+
+
+def _same_dtypes(
+    call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[str, ...]:
+    return _dtypes(leaves(call(*copied(on_host(args)), **copied(on_host(kwargs)))))
 
 
 def _signature(value: Any) -> Any:
     """What of the arguments can decide the dtypes of a result."""
-    import torch
-
-    kind = type(value)
-    if kind is torch.Tensor:
-        return value.dtype, value.dim() == 0, value.numel() == 0
+    kind = value.__class__
+    if kind is int or kind is float:
+        return kind
+    if kind is bool or kind is str or value is None:
+        return value
     if kind is tuple or kind is list:
         return tuple([_signature(part) for part in value])
     if kind is dict:
         return tuple([(key, _signature(part)) for key, part in value.items()])
-    if kind is bool or kind is str or kind is torch.dtype or value is None:
-        return value
-    return kind
+    return _signature_of_tensor(kind, value)
+
+
+def _signature_of_tensor(kind: Any, value: Any) -> Any:
+    import torch
+
+    if kind is torch.Tensor:
+        return value.dtype, value.dim() == 0, value.numel() == 0
+    return value if kind is torch.dtype else kind
 
 
 def _shape_mismatch(results: list[Any], oracle: Oracle) -> SampleJudgement | None:
     """The first leaf of another type, shape or dtype."""
-    import numpy as np
-    import torch
-
     count = len(results)
     if count != len(oracle.exact):
         return SampleJudgement("type", 0, f"{count} leaves", f"{len(oracle.exact)} leaves")
     for place, (leaf, exact) in enumerate(zip(results, oracle.exact, strict=True)):
-        is_tensor = isinstance(leaf, torch.Tensor)
         wanted, given = oracle.dtypes[place], _dtype_of(leaf)
-        if is_tensor == wanted.startswith(_PYTHON):
+        shapes = getattr(leaf, "shape", ()), getattr(exact, "shape", ())
+        if given == wanted and shapes[0] == shapes[1]:
+            continue
+        if given.startswith(_PYTHON) != wanted.startswith(_PYTHON):
             return SampleJudgement("type", place, given, wanted, leaves=count)
-        if is_tensor and isinstance(exact, np.ndarray) and tuple(leaf.shape) != exact.shape:
-            shapes = str(tuple(leaf.shape)), str(exact.shape)
-            return SampleJudgement("shape", place, *shapes, leaves=count)
-        if given != wanted:
-            return SampleJudgement("dtype", place, given, wanted, leaves=count)
+        if shapes[0] != shapes[1]:
+            texts = str(tuple(shapes[0])), str(shapes[1])
+            return SampleJudgement("shape", place, *texts, leaves=count)
+        return SampleJudgement("dtype", place, given, wanted, leaves=count)
     return None

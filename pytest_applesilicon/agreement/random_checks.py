@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_applesilicon import fallback, opinfo
-from pytest_applesilicon.agreement import distributions, goodness, operators, random_draws
+from pytest_applesilicon.agreement import distributions, goodness, lacking, random_draws
 from pytest_applesilicon.records import OpOutcome
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _seed(*key: object) -> int:
 
 def _raised(found: OpOutcome, error: Exception) -> OpOutcome:
     text = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-    if operators.is_lacking(error):
+    if lacking.is_lacking(error):
         return replace(found, outcome="unsupported", reason=text)
     return replace(found, outcome="wrong", reason=f"{found.operator} raised {text}")
 

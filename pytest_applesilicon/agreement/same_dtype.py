@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_applesilicon.agreement import envelope
+from pytest_applesilicon.agreement import blocks, envelope
 from pytest_applesilicon.agreement.paths import other_threads, split_batch
 from pytest_applesilicon.agreement.perturbing import float64_by_default
 from pytest_applesilicon.agreement.walking import (
@@ -17,7 +17,7 @@ from pytest_applesilicon.agreement.walking import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 #: Elements below which torch's CPU kernels use one thread (at::internal::GRAIN_SIZE in
 #: aten/src/ATen/Parallel.h).
@@ -51,24 +51,25 @@ def first_path(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     exact: tuple[Any, ...],
-) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """What the host is off in the same dtype with other strides, and its values there.
+) -> tuple[Any, ...]:
+    """What the host gives in the same dtype with other strides, leaf by leaf.
 
-    Both empty where the host cannot make that call, or where even its float64 result is another
+    Empty where the host cannot make that call, or where even its float64 result is another
     one there: ``as_strided`` reads the storage itself.
     """
     try:
-        result = [to_host(leaf) for leaf in leaves(call(*other_path(args), **other_path(kwargs)))]
+        given = leaves(call(*other_path(args), **other_path(kwargs)))
+        result = [to_host(leaf, widened=False) for leaf in given]
     except (RuntimeError, ValueError, TypeError, IndexError):
-        return (), ()
-    errors = _errors(result, exact)
-    if any(map(_is_large, errors, exact)) and not _any_path(call, args, kwargs, exact):
-        return (), ()
-    return tuple(errors), tuple(result)
+        return ()
+    far = any(_is_far(one, wide) for one, wide in zip(result, exact, strict=False))
+    if far and not _any_path(call, args, kwargs, exact):
+        return ()
+    return tuple(result)
 
 
 def every_path(
-    errors: tuple[Any, ...],
+    values: tuple[Any, ...],
     call: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -79,10 +80,12 @@ def every_path(
     """The largest error of each element on the first path and on those that cost more.
 
     They are another number of threads, for large tensors, and with ``splits`` a batch in two
-    halves. ``errors`` are those of ``first_path``.
+    halves. ``values`` are what ``first_path`` gave. An error is 0.0 where a leaf has no oracle
+    to lie from.
     """
     import numpy as np
 
+    errors = _errors(values, exact)
     for wanted, path in ((splits, split_batch), (_is_big(args), other_threads)):
         more = path(call, args, kwargs) if errors and wanted else None
         if more is not None:
@@ -90,16 +93,20 @@ def every_path(
     return errors
 
 
-def _errors(result: list[Any], exact: tuple[Any, ...]) -> list[Any]:
+def is_comparable(one: Any, wide: Any) -> bool:
+    """Whether a leaf may lie off its oracle: both are floating arrays of one shape."""
+    return moves(wide) and getattr(one, "shape", None) == wide.shape
+
+
+def _errors(result: Sequence[Any], exact: tuple[Any, ...]) -> tuple[Any, ...]:
     """How far each leaf lies from the oracle; 0.0 where it has none to lie from."""
     import numpy as np
 
-    errors = []
     with np.errstate(all="ignore"):
-        for one, wide in zip(result, exact, strict=False):
-            comparable = moves(wide) and getattr(one, "shape", None) == wide.shape
-            errors.append(np.abs(one - wide) if comparable else 0.0)
-    return errors
+        return tuple(
+            blocks.distance(one, wide) if is_comparable(one, wide) else 0.0
+            for one, wide in zip(result, exact, strict=False)
+        )
 
 
 def _is_big(args: tuple[Any, ...]) -> bool:
@@ -110,26 +117,18 @@ def _is_big(args: tuple[Any, ...]) -> bool:
     return any(one.numel() > GRAIN_SIZE for one in tensors)
 
 
-def _is_large(error: Any, exact: Any) -> bool:
-    """Whether an error is so large that rounding alone hardly explains it."""
-    import numpy as np
-
-    if not np.ndim(exact) or not np.ndim(error):
-        return bool(np.any(error))
-    return bool(np.nanmax(error, initial=0.0) > LARGE_ERROR * envelope.largest(exact))
+def _is_far(one: Any, wide: Any) -> bool:
+    """Whether a leaf lies so far from its oracle that rounding alone hardly explains it."""
+    if not is_comparable(one, wide):
+        return False
+    return blocks.largest_distance(one, wide) > LARGE_ERROR * envelope.largest(wide)
 
 
 def _any_path(
     call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], exact: tuple[Any, ...]
 ) -> bool:
     """Whether the float64 result is the same one on the other path."""
-    import numpy as np
-
-    with float64_by_default(), np.errstate(all="ignore"):
+    with float64_by_default():
         wide = other_path(widen(args)), other_path(widen_named(kwargs))
         result = [to_host(leaf) for leaf in leaves(call(*wide[0], **wide[1]))]
-        return not any(
-            _is_large(np.nan_to_num(np.abs(one - wide)), wide)
-            for one, wide in zip(result, exact, strict=True)
-            if moves(wide)
-        )
+    return not any(_is_far(one, other) for one, other in zip(result, exact, strict=True))

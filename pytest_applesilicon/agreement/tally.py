@@ -9,7 +9,10 @@ if TYPE_CHECKING:
     from pytest_applesilicon.records import Outcome
 
 #: From the best to the worst.
-_ORDER = ("not-run", "native", "fallback", "unsupported", "wrong")
+_RANKS = {
+    outcome: rank
+    for rank, outcome in enumerate(("not-run", "native", "fallback", "unsupported", "wrong"))
+}
 
 
 class Found(NamedTuple):
@@ -35,7 +38,7 @@ class Tally:
     needs_same_dtype: int = 0
 
     def add(self, found: Found, position: int) -> None:
-        if _ORDER.index(found.outcome) > _ORDER.index(self.worst.outcome):
+        if _RANKS[found.outcome] > _RANKS[self.worst.outcome]:
             self.worst, self.position = found, position
         elif self.samples == 0:
             self.worst = found  # the reason why the first did not run

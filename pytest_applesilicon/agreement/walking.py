@@ -9,15 +9,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+#: Types of values that are the same on every device and in every dtype. To ask for the type is
+#: several times as fast as to ask whether a value is a tensor.
+PLAIN = frozenset({bool, int, float, type(None)})
+
+
 def mapped(value: Any, leaf: Callable[[Any], Any]) -> Any:
     """``value`` with ``leaf`` applied to everything in it that is no tuple, list or dict."""
     kind: Any = type(value)
     if _is_leaf(kind):
         return leaf(value)
-    if kind is dict:
-        return {key: mapped(part, leaf) for key, part in value.items()}
     # A sweep calls this for every sample: what has no parts is not another call.
     known: Any = _is_leaf
+    if kind is dict:
+        return {
+            key: leaf(part) if known(type(part)) else mapped(part, leaf)
+            for key, part in value.items()
+        }
     parts = [leaf(part) if known(type(part)) else mapped(part, leaf) for part in value]
     if kind is tuple:
         return tuple(parts)
@@ -40,8 +48,11 @@ def leaves(value: Any) -> list[Any]:
     return [value]
 
 
-def to_host(value: Any) -> Any:
-    """A leaf as a host array in float64 or complex128 (integers and booleans as they are)."""
+def to_host(value: Any, *, widened: bool = True) -> Any:
+    """A leaf as a host array in float64 or complex128 (integers and booleans as they are).
+
+    Not ``widened``, float32 and complex64 are left as they are too.
+    """
     import torch
 
     if not isinstance(value, torch.Tensor):
@@ -50,22 +61,37 @@ def to_host(value: Any) -> Any:
         value = value.cpu()
     if value.layout is not torch.strided:
         value = value.to_dense()
-    if value.is_quantized:
-        value = value.dequantize()
     dtype = value.dtype
     wide = wide_dtype(dtype)
-    if wide is not dtype:
+    if wide is not dtype and (widened or dtype not in _single()):
         value = value.to(wide)
-    if value.requires_grad or value.is_neg() or (wide.is_complex and value.is_conj()):
-        # Without its graph, with a pending conjugation or sign carried out.
-        return value.numpy(force=True)
-    return value.numpy()
+    try:
+        return value.numpy()
+    except (TypeError, RuntimeError):
+        # Quantized, with a graph, or with a pending conjugation or sign: a sweep comes here for
+        # every result, and to ask for each of these costs more than to try.
+        return _carried_out(value)
+
+
+def _carried_out(value: Any) -> Any:
+    """A host array of a tensor that cannot be seen as it is stored."""
+    if value.is_quantized:
+        value = value.dequantize()
+        value = value.to(wide_dtype(value.dtype))
+    return value.numpy(force=True)
 
 
 def _as_array(value: Any) -> Any:
     import numpy as np
 
     return np.asarray(value) if isinstance(value, (bool, int, float, complex)) else value
+
+
+@functools.cache
+def _single() -> frozenset[Any]:
+    import torch
+
+    return frozenset({torch.float32, torch.complex64})
 
 
 @functools.cache
@@ -99,6 +125,8 @@ def _widening() -> Callable[[Any], Any]:
     tensor, dtype, device, cpu = torch.Tensor, torch.dtype, torch.device, torch.device("cpu")
 
     def leaf(one: Any) -> Any:
+        if one.__class__ in PLAIN:
+            return one
         if isinstance(one, tensor):
             return _widened(one)
         if isinstance(one, dtype):

@@ -113,7 +113,7 @@ def _on_device(
 ) -> tuple[str, str]:
     import torch
 
-    from pytest_applesilicon.agreement import operators
+    from pytest_applesilicon.agreement import lacking
     from pytest_applesilicon.fallback import watch
 
     def moved(value: Any) -> Any:
@@ -130,7 +130,7 @@ def _on_device(
             actual = call(*there, **named)
             torch.sum(torch.ones(1, device=device)).item()  # what failed late is raised here
     except Exception as error:
-        if operators.is_lacking(error):
+        if lacking.is_lacking(error):
             return "unsupported", _first_line(error)
         return "wrong", f"raised {_first_line(error)}; the CPU does not"
     try:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pytest_applesilicon import opinfo
-from pytest_applesilicon.agreement import calls, forms, operators, oracle, telling, walking
+from pytest_applesilicon.agreement import calls, forms, lacking, oracle, telling, walking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -87,7 +87,7 @@ def run(call: Callable[..., Any], args: Any, kwargs: Any, hosts: Any) -> Any:
             return calls.on_device(call, args, kwargs)
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
             text = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-            if operators.is_lacking(error):
+            if lacking.is_lacking(error):
                 pytest.skip(f"unsupported: {text}")
             hosts = walking.copied(hosts)
             try:

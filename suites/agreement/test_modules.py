@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pytest_applesilicon import opinfo
-from pytest_applesilicon.agreement import functions, operators
+from pytest_applesilicon.agreement import functions, lacking
 
 if TYPE_CHECKING:
     from pytest_applesilicon.fixtures import AppleSilicon
@@ -54,6 +54,6 @@ def test_module(module_name: str, training: bool, applesilicon: AppleSilicon, de
                     seed=settings.seed,
                 )
             except (RuntimeError, TypeError) as error:
-                if operators.is_lacking(error):
+                if lacking.is_lacking(error):
                     pytest.skip(f"unsupported: {error}")
                 raise

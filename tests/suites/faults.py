@@ -282,9 +282,9 @@ def results(change: Callable[[Any], Any], *directions: str) -> Install:
     """Every result of an operator on the device is changed, in these directions or in all."""
 
     def install(patch: pytest.MonkeyPatch) -> None:
-        from pytest_applesilicon.agreement import operators, walking
+        from pytest_applesilicon.agreement import sample_runs, walking
 
-        original = operators._Run._on_device
+        original = sample_runs.Run._on_device
 
         def on_device(self: Any, *args: Any) -> Any:
             found = original(self, *args)
@@ -292,22 +292,22 @@ def results(change: Callable[[Any], Any], *directions: str) -> Install:
                 return found
             return walking.mapped(found, change)
 
-        patch.setattr(operators._Run, "_on_device", on_device)
+        patch.setattr(sample_runs.Run, "_on_device", on_device)
 
     return install
 
 
 def inputs_stay(patch: pytest.MonkeyPatch) -> None:
     """What an operator works on in place keeps its values."""
-    from pytest_applesilicon.agreement import operators
+    from pytest_applesilicon.agreement import sample_runs
 
-    original = operators._Run._on_device
+    original = sample_runs.Run._on_device
 
     def on_device(self: Any, call: Any, args: Any, kwargs: Any, ran_on_cpu: Any) -> Any:
         found = original(self, call, args, kwargs, ran_on_cpu)
         return args[0].clone() if self.direction == "inplace" else found
 
-    patch.setattr(operators._Run, "_on_device", on_device)
+    patch.setattr(sample_runs.Run, "_on_device", on_device)
 
 
 def _refuse(value: Any) -> Any:

@@ -43,9 +43,9 @@ def inputs(change: Callable[[Any], Any]) -> Install:
     def install(patch: pytest.MonkeyPatch) -> None:
         import torch
 
-        from pytest_applesilicon.agreement import operators, walking
+        from pytest_applesilicon.agreement import sample_runs, walking
 
-        original = operators._Run._moved
+        original = sample_runs.Run._moved
 
         def moved(self: Any, value: Any) -> Any:
             return walking.mapped(
@@ -53,7 +53,7 @@ def inputs(change: Callable[[Any], Any]) -> Install:
                 lambda one: change(one) if isinstance(one, torch.Tensor) else one,
             )
 
-        patch.setattr(operators._Run, "_moved", moved)
+        patch.setattr(sample_runs.Run, "_moved", moved)
 
     return install
 
@@ -79,16 +79,16 @@ def _five_dimensions_off(tensor: Any) -> Any:
 
 def _views_stay(patch: pytest.MonkeyPatch) -> None:
     """What is written into a view that is not contiguous is lost."""
-    from pytest_applesilicon.agreement import operators
+    from pytest_applesilicon.agreement import sample_runs
 
-    original = operators._Run._on_device
+    original = sample_runs.Run._on_device
 
     def on_device(self: Any, call: Any, args: Any, kwargs: Any, ran_on_cpu: Any) -> Any:
         found = original(self, call, args, kwargs, ran_on_cpu)
         lost = self.direction == "inplace" and self.layout in STRIDED
         return args[0].clone() if lost else found
 
-    patch.setattr(operators._Run, "_on_device", on_device)
+    patch.setattr(sample_runs.Run, "_on_device", on_device)
 
 
 Call = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("expecttest")
 
-from pytest_applesilicon.agreement import forms, layouts, operators, shapes, walking  # noqa: E402
+from pytest_applesilicon.agreement import forms, layouts, operators, sample_runs, shapes, walking  # noqa: E402
 from pytest_applesilicon.opinfo import Sample  # noqa: E402
 
 VIEWS = tuple(name for name in layouts.LAYOUTS if name not in ("contiguous", "expanded"))
@@ -23,7 +23,7 @@ def checked(name: str, form: str, direction: str = "forward") -> Any:
 
 def on_the_device(monkeypatch, change):
     """Before the call on the device, ``change`` its tensors."""
-    right = operators._Run._moved
+    right = sample_runs.Run._moved
 
     def moved(self, value):
         def leaf(one):
@@ -31,7 +31,7 @@ def on_the_device(monkeypatch, change):
 
         return walking.mapped(right(self, value), leaf)
 
-    monkeypatch.setattr(operators._Run, "_moved", moved)
+    monkeypatch.setattr(sample_runs.Run, "_moved", moved)
 
 
 @pytest.mark.parametrize("direction", forms.DIRECTIONS)
@@ -69,7 +69,7 @@ def test_a_write_in_place_that_misses_a_view_is_wrong(form, monkeypatch):
         operator.call_inplace(sample, args=(first.contiguous(), *args[1:]), kwargs=kwargs)
         return first
 
-    run = operators._Run._on_device
+    run = sample_runs.Run._on_device
 
     def on_device(self, call, args, kwargs, ran_on_cpu):
         def lossy(*there, **named):
@@ -77,7 +77,7 @@ def test_a_write_in_place_that_misses_a_view_is_wrong(form, monkeypatch):
 
         return run(self, lossy, args, kwargs, ran_on_cpu)
 
-    monkeypatch.setattr(operators._Run, "_on_device", on_device)
+    monkeypatch.setattr(sample_runs.Run, "_on_device", on_device)
 
     # The storage offset alone leaves a tensor contiguous.
     assert checked("exp", form, "inplace").outcome == ("native" if form == "offset" else "wrong")
@@ -134,19 +134,19 @@ def test_an_unknown_form_or_direction_is_told_with_those_there_are(form, directi
 
 
 SITE = """
-from pytest_applesilicon.agreement import operators
+from pytest_applesilicon.agreement import sample_runs
 
-right = operators._Run._on_device
-operators._Run._on_device = lambda self, *args: right(self, *args) * 2
+right = sample_runs.Run._on_device
+sample_runs.Run._on_device = lambda self, *args: right(self, *args) * 2
 """
 
 
 def test_reproduction_is_three_lines_that_show_the_failure_again(monkeypatch, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(SITE)
     monkeypatch.setattr(
-        operators._Run,
+        sample_runs.Run,
         "_on_device",
-        lambda self, *args, r=operators._Run._on_device: r(self, *args) * 2,
+        lambda self, *args, r=sample_runs.Run._on_device: r(self, *args) * 2,
     )
     found = checked("exp", "offset")
     program = found.reason.partition("reproduce:\n")[2]

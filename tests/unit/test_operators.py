@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("expecttest")
 
-from pytest_applesilicon.agreement import directions, operators  # noqa: E402
+from pytest_applesilicon.agreement import directions, operators, sample_runs  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -24,12 +24,12 @@ def one_thread():
 
 def on_the_device(monkeypatch, change):
     """Let the device's side of a check, and not the host's, give ``change(result)``."""
-    right = operators._Run._on_device
+    right = sample_runs.Run._on_device
 
     def wrong(self, call, args, kwargs, ran_on_cpu):
         return change(right(self, call, args, kwargs, ran_on_cpu))
 
-    monkeypatch.setattr(operators._Run, "_on_device", wrong)
+    monkeypatch.setattr(sample_runs.Run, "_on_device", wrong)
 
 
 @pytest.mark.parametrize("direction", directions.DIRECTIONS)
@@ -72,9 +72,9 @@ def test_wrong_value_is_wrong_and_its_reason_says_where_and_by_how_much(monkeypa
 
 #: The same fault as in the test, in another process.
 DOUBLED = """
-from pytest_applesilicon.agreement import operators
-right = operators._Run._on_device
-operators._Run._on_device = lambda self, *given: right(self, *given) * 2
+from pytest_applesilicon.agreement import sample_runs
+right = sample_runs.Run._on_device
+sample_runs.Run._on_device = lambda self, *given: right(self, *given) * 2
 """
 
 
@@ -126,7 +126,7 @@ def test_operator_that_raises_on_the_device_alone(monkeypatch, error, outcome):
     def fail(self, *args):
         raise error
 
-    monkeypatch.setattr(operators._Run, "_on_device", fail)
+    monkeypatch.setattr(sample_runs.Run, "_on_device", fail)
 
     found = operators.check("exp", "float32", device="cpu", count=1)
 
@@ -135,13 +135,13 @@ def test_operator_that_raises_on_the_device_alone(monkeypatch, error, outcome):
 
 
 def test_operator_that_ran_on_the_cpu_is_a_fallback_and_never_native(monkeypatch):
-    right = operators._Run._on_device
+    right = sample_runs.Run._on_device
 
     def fall_back(self, call, args, kwargs, ran_on_cpu):
         ran_on_cpu.append("aten::exp")
         return right(self, call, args, kwargs, ran_on_cpu)
 
-    monkeypatch.setattr(operators._Run, "_on_device", fall_back)
+    monkeypatch.setattr(sample_runs.Run, "_on_device", fall_back)
 
     found = operators.check("exp", "float32", device="cpu", count=1)
 

@@ -1,0 +1,274 @@
+"""One sample of an operator on one device, and samples whose results are judged together."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pytest_applesilicon import fallback
+from pytest_applesilicon.agreement import (
+    directions,
+    layouts,
+    oracle,
+    shapes,
+    telling,
+    walking,
+)
+from pytest_applesilicon.agreement.lacking import is_lacking
+from pytest_applesilicon.agreement.tally import Found
+from pytest_applesilicon.agreement.together import Together
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_applesilicon.agreement.tally import Tally
+    from pytest_applesilicon.opinfo import Operator, Sample
+
+#: Operators whose other tensors must stay on the CPU: torch refuses them on any device.
+_PLACES_ON_THE_HOST = frozenset({"tensor_split"})
+
+
+@dataclass(frozen=True)
+class Run:
+    """One sample on one device."""
+
+    operator: Operator
+    sample: Sample
+    dtype: str
+    device: Any
+    direction: str
+    layout: str = field(default="", kw_only=True)
+    same_dtype_last: bool = field(default=False, kw_only=True)
+
+    def found(self) -> Found:
+        """What the sample shows."""
+        begun = self.begun()
+        return begun if isinstance(begun, Found) else begun.found()
+
+    def begun(self) -> Found | Waiting:
+        """What the sample shows, or what waits for its values to be judged."""
+        import torch
+
+        call = directions.call_of(self.operator, self.sample, self.direction, self.layout)
+        args, kwargs = self.sample.args, dict(self.sample.kwargs)
+        ran_on_cpu: list[str] = []
+        # Entered once for all calls of the sample; gradients switch it on where they need it.
+        with torch.no_grad():
+            try:
+                actual = self._on_device(call, args, kwargs, ran_on_cpu)
+            except Exception as error:  # whatever an operator raises is an outcome
+                return self._raised(error, call, args, kwargs)
+            # The layout ``expanded`` has another upstream gradient, the others store it otherwise.
+            if self.layout and self.layout != "expanded":
+                call = self._call()
+            return self._prepared(call, kwargs, actual, ran_on_cpu)
+
+    def _call(self) -> Callable[..., Any]:
+        layout = self.layout if self.layout == "expanded" else ""
+        return directions.call_of(self.operator, self.sample, self.direction, layout)
+
+    def _on_device(
+        self,
+        call: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        ran_on_cpu: list[str],
+    ) -> Any:
+        there, named = self._moved(args), self._moved(kwargs)
+        if self.operator.name in _PLACES_ON_THE_HOST:
+            there = (there[0], *args[1:])
+        if self.direction == "out":
+            call = partial(directions.into_out, self.operator, self.sample)
+        if self.device.type != "mps":
+            return call(*there, **named)
+        with fallback.watch() as seen:
+            result = call(*there, **named)
+        ran_on_cpu += seen
+        return result
+
+    def _moved(self, value: Any) -> Any:
+        """Copies of the tensors on the device; devices named in the arguments become it."""
+        if not value:
+            return value
+        moved = walking.mapped(value, _copying(self.device))
+        if isinstance(moved, dict) and moved.get("device") == "cpu":
+            moved["device"] = self.device
+        # A copy to a device makes many a view contiguous: the layout is built there.
+        return layouts.applied(moved, self.layout)[0] if self.layout else moved
+
+    def _raised(
+        self,
+        error: Exception,
+        call: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Found:
+        text = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        if is_lacking(error):
+            return Found("unsupported", text)
+        try:
+            here, named = walking.copied(args), walking.copied(kwargs)
+            if self.layout:
+                (here, named), _ = layouts.applied((here, named), self.layout)
+            call(*here, **named)
+        except Exception:  # the host refuses the sample as well: it tells nothing
+            return Found("not-run", text)
+        return Found("wrong", f"{self._place()} raised {text}; the CPU does not")
+
+    def _prepared(
+        self,
+        call: Callable[..., Any],
+        kwargs: dict[str, Any],
+        actual: Any,
+        ran_on_cpu: list[str],
+    ) -> Found | Waiting:
+        import torch
+
+        results = walking.leaves(actual)
+        elsewhere = self._elsewhere(results)
+        if elsewhere:
+            reason = f"{self._place()}: the result is on {elsewhere}, not on {self.device}"
+            return Found("wrong", reason)
+        found = oracle.prepared(
+            results,
+            call,
+            self.sample.args,
+            kwargs,
+            getattr(torch, self.dtype),
+            # Selections and decompositions are told by name; a gradient is neither, and what
+            # works in place keeps its dtype.
+            name=self.operator.name if self._told_by_name() else "",
+            kind="floating"
+            if self.direction == "gradient" and self.operator.kind != "random"
+            else self.operator.kind_of(self.sample),
+            splits=self.direction == "forward" and self.operator.name not in shapes.UNCHECKED,
+            same_dtype_last=self.same_dtype_last,
+        )
+        if isinstance(found, oracle.Unjudged):
+            return Waiting(self, found, call, self._ran(ran_on_cpu))
+        return self.told(found, call, self._ran(ran_on_cpu))
+
+    @staticmethod
+    def _ran(ran_on_cpu: list[str]) -> Found:
+        return Found("fallback" if ran_on_cpu else "native", ", ".join(ran_on_cpu))
+
+    def told(self, judged: oracle.SampleJudgement, call: Callable[..., Any], ran: Found) -> Found:
+        """What the judgement of a result says.
+
+        Args:
+            judged: the judgement.
+            call: the call that was judged.
+            ran: where it ran.
+        """
+        if not judged.agrees:
+            sample = self.sample
+            expected = telling.host_element(call, sample.args, sample.kwargs, judged)
+            reason = f"{self._place()}: {telling.told(judged, expected=expected)}"
+            return Found("wrong", reason)
+        figures = judged.judgement
+        if figures is None:
+            return ran
+        return Found(
+            ran.outcome,
+            ran.reason,
+            _finite(figures.error_ulp),
+            _finite(figures.error_envelope),
+            judged.needs_same_dtype,
+        )
+
+    def _told_by_name(self) -> bool:
+        # sum_to_size returns its input where nothing is to sum: the dtypes of one call do not
+        # tell those of another.
+        return self.direction in ("forward", "out") and self.operator.name != "sum_to_size"
+
+    def _elsewhere(self, results: list[Any]) -> str:
+        """The device of the first result that is not on the device of the inputs."""
+        import torch
+
+        here = self.device.type
+        for leaf in results:
+            if isinstance(leaf, torch.Tensor) and not (
+                leaf.is_cpu if here == "cpu" else leaf.device.type == here
+            ):
+                return str(leaf.device)
+        return ""
+
+    def _place(self) -> str:
+        return f"{self.operator.name}{self.sample.text}, {self.direction} in {self.dtype}"
+
+
+def _finite(value: float) -> float:
+    return value if math.isfinite(value) else 0.0
+
+
+@functools.cache
+def _copying(device: Any) -> Callable[[Any], Any]:
+    """What makes a copy of a tensor on a device, and the device itself of one that is named."""
+    import torch
+
+    tensor, is_here = torch.Tensor, device.type == "cpu"
+
+    def leaf(one: Any) -> Any:
+        if one.__class__ in walking.PLAIN:
+            return one
+        if isinstance(one, tensor):
+            copy = (one.detach() if one.requires_grad else one).clone()
+            return copy if is_here else copy.to(device)
+        named = isinstance(one, torch.device) or (one.__class__ is str and one == "cpu")
+        return device if named else one
+
+    return leaf
+
+
+class Waiting(NamedTuple):
+    """A sample that ran, and whose values wait to be judged."""
+
+    run: Run
+    unjudged: oracle.Unjudged
+    call: Callable[..., Any]
+    #: Where it ran.
+    ran: Found
+
+    def found(self) -> Found:
+        """What the sample shows, judged alone."""
+        return self.run.told(self.unjudged.judged(), self.call, self.ran)
+
+    def inside(self, ratio: float, ulp: float) -> Found:
+        """What the sample shows where every element is inside of the dtype bound."""
+        return Found(self.ran.outcome, self.ran.reason, ulp, ratio)
+
+
+#: Samples that wait for others at most. Each keeps its arguments.
+MOST_WAITING = 32
+
+
+class Queue:
+    """Samples on their way into a tally, in their order, judged together where they are small."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._samples: list[tuple[Found | Waiting, int]] = []
+        self._together = Together()
+
+    def add(self, begun: Found | Waiting, position: int) -> None:
+        """Take in what ``Run.begun`` gave for the sample at a position."""
+        if isinstance(begun, Waiting) and not self._together.takes(begun.unjudged):
+            begun = begun.found()
+        self._samples.append((begun, position))
+        if len(self._samples) >= MOST_WAITING or self._together.is_full:
+            self.finish()
+
+    def finish(self) -> None:
+        """Judge what waits, and count it."""
+        figures = iter(self._together.judged())
+        for one, position in self._samples:
+            if isinstance(one, Waiting):
+                ratio, ulp = next(figures)
+                found = one.inside(ratio, ulp) if ratio <= 1.0 else one.found()
+                self._tally.add(found, position)
+            else:
+                self._tally.add(one, position)
+        self._samples.clear()
