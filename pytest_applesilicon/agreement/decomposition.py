@@ -60,7 +60,15 @@ def problem(
     matrix = np.asarray(args[0])
     if matrix.size == 0 or any(one is None for one in actual):
         return None
-    residuals = _RESIDUALS[name](_Case(matrix, actual, exact, args, kwargs))
+    case = _Case(matrix, actual, exact, args, kwargs)
+    if not all(np.isfinite(one).all() for one in _numbers(args)):
+        if _shows(exact) and not _shows(actual):
+            return "an argument has NaN or infinities, and the result has none"
+        part = _finite_part(case)
+        if part is None:
+            return ""
+        case = part
+    residuals = _RESIDUALS[name](case)
     eps = max(DTYPE_INFO[one].eps for one in dtypes if one in DTYPE_INFO)
     length = max(matrix.shape[-2:])
     judged = False
@@ -70,6 +78,43 @@ def problem(
         if not found <= THRESHOLD:
             return f"{label}: the test ratio is {found:.3g}, at most {THRESHOLD:g} passes"
     return "" if judged else None
+
+
+def _numbers(values: Sequence[Any]) -> list[Any]:
+    """The floating and complex arrays among values."""
+    return [one for one in values if getattr(getattr(one, "dtype", None), "kind", "") in ("f", "c")]
+
+
+def _shows(leaves: Sequence[Any]) -> bool:
+    """Whether a result has a NaN or an infinity."""
+    import numpy as np
+
+    return not all(np.isfinite(one).all() for one in _numbers(leaves))
+
+
+def _finite_part(case: _Case) -> _Case | None:
+    """The matrices of a batch whose arguments are finite; None where they cannot be told.
+
+    What is no number decomposes into nothing in particular: LAPACK promises nothing of it, and
+    how far a NaN spreads depends on the implementation.
+    """
+    import numpy as np
+
+    batch = case.matrix.shape[:-2]
+    arrays = [one for one in (*case.args, *case.actual, *case.exact) if isinstance(one, np.ndarray)]
+    if not batch or any(one.shape[: len(batch)] != batch for one in arrays):
+        return None
+    rows = [one.reshape(*batch, -1) for one in _numbers(case.args)]
+    kept = np.logical_and.reduce([np.isfinite(one).all(axis=-1) for one in rows])
+    if not kept.any():
+        return None
+
+    def part(values: Sequence[Any]) -> list[Any]:
+        return [one[kept] if isinstance(one, np.ndarray) else one for one in values]
+
+    return _Case(
+        case.matrix[kept], part(case.actual), part(case.exact), part(case.args), case.kwargs
+    )
 
 
 def _ratio(remains: Any, scale: Any, unit: float) -> float:

@@ -76,7 +76,7 @@ def check(
     target = torch.device(device)
     tally = Tally()
     queue = Queue(tally)
-    drawn = operator.samples(dtype, seed=seed, count=count, requires_grad=False)
+    drawn = operator.samples(dtype, seed=seed, count=count, before_more=queue.finish)
     with warnings.catch_warnings():
         # torch's samples use deprecated operators too, and say so.
         warnings.simplefilter("ignore")

@@ -94,25 +94,35 @@ class Stream:
             mtrand.set_bit_generator(bits)
 
 
-def draw(make: Callable[[], Any], stream: Stream, count: int | None) -> Iterator[Any]:
+def draw(
+    make: Callable[[], Any],
+    stream: Stream,
+    count: int | None,
+    before_more: Callable[[], None] | None = None,
+) -> Iterator[Any]:
     """Items of ``make()``, all of them or ``count``, drawn under the stream.
 
     A number is a spread: the items at the triangular numbers 0, 1, 3, 6, 10, ..., because
     the first samples of an operator tend to be its smallest. Where they end earlier, the last
     of those passed over make up the count. So the choice does not depend on the seed, at most
     ``count * (count + 1) / 2`` are drawn, and ``min(count, all)`` are given.
+
+    ``before_more`` is called before items are drawn after others were given: torch's functions
+    write into tensors that they gave away (those of ``masked.logsumexp`` do).
     """
     if count is not None and count < 1:
         raise ValueError(f"the number of samples must be at least 1 or None for all, not {count}")
     if count is None:
-        yield from _all(make, stream)
+        yield from _all(make, stream, before_more)
         return
     with stream.running():
         items = list(islice(make(), count * (count + 1) // 2))
     yield from _spread(items, count)
 
 
-def _all(make: Callable[[], Any], stream: Stream) -> Iterator[Any]:
+def _all(
+    make: Callable[[], Any], stream: Stream, before_more: Callable[[], None] | None
+) -> Iterator[Any]:
     items: Iterator[Any] | None = None
     size, later = _BATCHES
     while True:
@@ -130,6 +140,8 @@ def _all(make: Callable[[], Any], stream: Stream) -> Iterator[Any]:
             raise failure
         if not full:
             return
+        if before_more is not None:
+            before_more()
         size = later
 
 

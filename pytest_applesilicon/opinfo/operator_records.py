@@ -90,7 +90,13 @@ class Operator:
     _info: Any = field(repr=False, compare=False)
 
     def samples(
-        self, dtype: str, *, seed: int, count: int | None, requires_grad: bool = False
+        self,
+        dtype: str,
+        *,
+        seed: int,
+        count: int | None,
+        requires_grad: bool = False,
+        before_more: Callable[[], None] | None = None,
     ) -> Iterator[Sample]:
         """Calls of the operator, drawn on the CPU as they are asked for.
 
@@ -102,13 +108,15 @@ class Operator:
             seed: The seed.
             count: How many, spread over all there are (``drawing.draw``); None for all.
             requires_grad: The floating-point inputs require a gradient.
+            before_more: Called before more are drawn, which may write into tensors of those
+                given so far: finish what reads them.
         """
         import torch
 
         wanted = getattr(torch, dtype)
         info = self._info
         make = partial(info.sample_inputs_func, info, "cpu", wanted, requires_grad)
-        for drawn in draw(make, Stream(self.name, dtype, seed), count):
+        for drawn in draw(make, Stream(self.name, dtype, seed), count, before_more):
             yield _sample(drawn)
 
     def kind_of(self, sample: Sample) -> Kind:

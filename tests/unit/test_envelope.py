@@ -349,6 +349,42 @@ def test_an_ill_conditioned_solution_passes_by_its_residual():
     assert decomposition.problem("linalg.solve", [exact * 0.99], *arguments)
 
 
+def solved(matrices: Any, rights: Any) -> Any:
+    """What a device gives where a matrix or a right side has a NaN: NaN here and there."""
+    found = np.linalg.solve(np.nan_to_num(matrices), np.nan_to_num(rights))
+    for matrix, right, solution in zip(matrices, rights, found, strict=True):
+        if np.isnan(matrix).any() or np.isnan(right).any():
+            solution[0] = np.nan
+    return found
+
+
+def test_of_a_matrix_with_nan_nothing_is_promised_and_its_neighbours_are_judged():
+    matrices = np.random.default_rng(0).normal(size=(3, 4, 4))
+    rights = np.random.default_rng(1).normal(size=(3, 4, 2))
+    matrices[0, 1, 1] = rights[1, 0, 0] = np.nan
+    actual = solved(matrices, rights)
+    exact = np.linalg.solve(matrices, rights)
+    given = [exact], [matrices, rights], {}, ["float32"]
+
+    assert decomposition.problem("linalg.solve", [actual], *given) == ""
+    wrong = actual.copy()
+    wrong[2] *= 1.01
+    assert "A X is not B" in str(decomposition.problem("linalg.solve", [wrong], *given))
+    said = decomposition.problem("linalg.solve", [np.nan_to_num(actual)], *given)
+    assert said == "an argument has NaN or infinities, and the result has none"
+
+
+def test_single_matrix_with_nan_needs_a_nan_and_no_more():
+    matrix = np.eye(3)
+    matrix[0, 0] = np.nan
+    for name, leaves in (("linalg.lstsq", 4), ("linalg.solve", 1)):
+        exact = [np.full((3, 1), np.nan)] * leaves
+        given = exact, [matrix, np.ones((3, 1))], {}, ["float32"] * leaves
+        partly = [np.array([[np.nan], [1.0], [1.0]])] * leaves
+        assert decomposition.problem(name, partly, *given) == ""
+        assert decomposition.problem(name, [np.ones((3, 1))] * leaves, *given)
+
+
 def test_whole_number_beyond_int64_that_is_off_is_told_without_overflow():
     exact = np.asarray(2**64 - 1, dtype=np.uint64)
 

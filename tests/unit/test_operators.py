@@ -100,6 +100,14 @@ def test_reproduction_is_three_lines_that_show_the_same(monkeypatch, tmp_path, b
     assert (told in done.stdout) == bool(before)
 
 
+def test_samples_that_torch_writes_into_later_are_judged_before():
+    """The function that makes those of masked.logsumexp fills tensors it gave with NaN."""
+    found = operators.check("masked.logsumexp", "float32", device="cpu", direction="gradient")
+
+    assert (found.outcome, found.reason) == ("native", "")
+    assert found.samples > 32
+
+
 def test_gradient_that_is_one_percent_off_is_wrong(monkeypatch):
     on_the_device(monkeypatch, lambda grads: tuple(grad * 0.99 for grad in grads))
 

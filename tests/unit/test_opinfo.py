@@ -522,6 +522,23 @@ def test_torch_seeds_no_device_while_samples_are_drawn(torch, monkeypatch):
 
 
 @needs_database
+def test_one_is_told_before_more_are_drawn_which_may_write_into_what_was_given(torch):
+    shared = [0]
+
+    def make():
+        for number in range(40):
+            shared[0] = number
+            yield shared
+
+    seen = []
+    drawn = draw(make, Stream("shared"), None, lambda: seen.append((count, shared[0])))
+    for count, _ in enumerate(drawn, 1):  # noqa: B007  # read by the lambda
+        pass
+
+    assert seen == [(8, 7), (40, 39)]
+
+
+@needs_database
 def test_samples_are_drawn_as_they_are_asked_for(torch):
     drawn = []
 
