@@ -64,7 +64,7 @@ def is_ours(name: str) -> bool:
 
 def variables(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables of the MPS backend that are set."""
-    return {name: value for name, value in environ.items() if is_ours(name)}
+    return {name: environ[name] for name in environ if is_ours(name)}
 
 
 def environment_problems(environ: Mapping[str, str] = os.environ) -> list[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import contextlib
+import functools
 from typing import Any
 
 #: Bytes of a tensor up to which its values are kept: index tensors, small matrices.
@@ -46,7 +48,7 @@ def _tensor(tensor: Any) -> dict[str, Any]:
     import torch
 
     found: dict[str, Any] = {
-        "tensor": str(tensor.dtype).removeprefix("torch."),
+        "tensor": _name(tensor.dtype),
         "shape": list(tensor.shape),
     }
     if tensor.layout is not torch.strided:
@@ -66,18 +68,43 @@ def _tensor(tensor: Any) -> dict[str, Any]:
 def _values(tensor: Any) -> dict[str, Any]:
     import torch
 
-    if not tensor.numel() or tensor.device.type != "cpu" or type(tensor) is not torch.Tensor:
+    count = tensor.numel()
+    if not count or not tensor.is_cpu or type(tensor) is not torch.Tensor:
         return {}
-    if tensor.numel() * tensor.element_size() <= _KEPT_BYTES:
-        plain = tensor.resolve_conj().resolve_neg().contiguous()
-        raw = plain.reshape(-1).view(torch.uint8).numpy().tobytes()
-        return {"bytes": base64.b64encode(raw).decode()}
-    if tensor.is_complex() or tensor.numel() > _LOOKED_AT:
+    if count * tensor.element_size() <= _KEPT_BYTES:
+        raw = tensor.resolve_conj().resolve_neg()
+        if tensor.dtype not in _of_numpy():
+            raw = raw.contiguous().reshape(-1).view(torch.uint8)
+        return {"bytes": binascii.b2a_base64(raw.numpy().tobytes(), newline=False).decode()}
+    if tensor.is_complex() or count > _LOOKED_AT:
         return {}
     if tensor.dtype is torch.bool:
         return {"low": 0, "high": 1}
-    low, high = (float(one) for one in (tensor.min(), tensor.max()))
+    low, high = [one.item() for one in _limits(tensor)]
+    low, high = float(low), float(high)
     return {"low": low, "high": high} if low - low == 0 and high - high == 0 else {}
+
+
+def _limits(tensor: Any) -> Any:
+    try:
+        return tensor.aminmax()  # one pass
+    except RuntimeError:  # not for this dtype
+        return tensor.min(), tensor.max()
+
+
+@functools.lru_cache(maxsize=1)
+def _of_numpy() -> frozenset[Any]:
+    """The dtypes that NumPy has too."""
+    import torch
+
+    names = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64",
+             "complex64", "complex128")  # fmt: skip
+    return frozenset(getattr(torch, name) for name in names)
+
+
+@functools.lru_cache(maxsize=64)
+def _name(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def make(value: Any, seed: int = 0) -> Any:

@@ -7,10 +7,12 @@ the values, what a composite calls) is done for a new signature only.
 
 from __future__ import annotations
 
+import marshal
 import sys
 from pathlib import Path
 from typing import Any
 
+from pytest_applesilicon.audit.composites import Composites, name_of
 from pytest_applesilicon.audit.describing import describe
 from pytest_applesilicon.audit.signatures import Signature, Tree
 
@@ -18,21 +20,13 @@ from pytest_applesilicon.audit.signatures import Signature, Tree
 #: alone, so that memory stays flat however many shapes a suite has.
 MOST = 128
 
-#: Composites whose kernel chooses by the backend: what the CPU chooses says nothing of MPS
-#: (aten/src/ATen/native/Convolution.cpp, ``_select_conv_backend``).
-OPAQUE = frozenset({"convolution", "convolution_backward", "convolution_overrideable"})
-
-_COMPOSITES = (
-    "CompositeExplicitAutograd",
-    "CompositeExplicitAutogradNonFunctional",
-    "CompositeImplicitAutograd",
-)
-
 #: Composites that torch takes apart above the mode, and that MPS has had as one operator
 #: (MPSFallback.mm): what they call, ``linalg_svdvals`` calls too, and MPS lacks it.
 WHOLE = ("linalg_svd", "linalg_svd.U")
 
-#: Where a recorded call is kept: how often, the last test, in how many tests, and the rest.
+#: Where a recorded call is kept: how often, the last test, in how many tests, and the rest. That
+#: is kept as bytes: the collector of garbage, which goes through all containers again and again,
+#: would take as long as recording them does.
 _CALLS, _LAST, _TESTS, _FACTS = range(4)
 
 
@@ -66,7 +60,7 @@ class Recorder:
         """What was recorded so far."""
         kept = {id(entry): entry for entry in self._seen.values()}
         return [
-            Signature(calls=entry[_CALLS], tests=entry[_TESTS], **entry[_FACTS])
+            Signature(calls=entry[_CALLS], tests=entry[_TESTS], **_unpacked(entry[_FACTS]))
             for entry in kept.values()
             if entry[_FACTS] is not None
         ]
@@ -91,13 +85,14 @@ def _mode(recorder: Recorder) -> Any:  # noqa: C901 - inlined: a call costs what
 
     def part(value: Any) -> Any:
         if isinstance(value, tensor):
-            return _of_tensor(value)
+            return (value.dtype, value.shape, value.is_contiguous(), value.requires_grad,
+                    value.is_cpu)  # fmt: skip
         if value.__class__ is list:
+            # Sizes and dimensions: most lists are of these, and all of one kind.
+            if value and value[0].__class__ is int:
+                return tuple(value)
             return tuple([part(one) for one in value])
         return value if value.__class__ in plain else value.__class__
-
-    def _of_tensor(value: Any) -> Any:
-        return value.dtype, value.shape, value.is_contiguous(), value.requires_grad, value.is_cpu
 
     class Recording(TorchDispatchMode):  # type: ignore[misc]
         @classmethod
@@ -112,34 +107,32 @@ def _mode(recorder: Recorder) -> Any:  # noqa: C901 - inlined: a call costs what
             args: Any = (),
             kwargs: Any = None,
         ) -> Any:
-            # Its hash is a function of Python; torch keeps every overload, so that its id is one.
-            key: Any = [id(func)]
-            add = key.append
+            # The hash of an operator is a function of Python; torch keeps every overload, so that
+            # its id is one. The schema says how many parts of a key belong to an argument.
+            key: Any = (id(func),)
             try:
                 for one in args:
                     kind = one.__class__
                     if kind is tensor or kind is parameter:
-                        add((one.dtype, one.shape, one.is_contiguous(), one.requires_grad,
-                             one.is_cpu))  # fmt: skip
+                        key += (one.dtype, one.shape, one.is_contiguous(), one.requires_grad,
+                                one.is_cpu)  # fmt: skip
                     elif kind in plain:
-                        add(one)
+                        key += (one,)
                     else:
-                        add(part(one))
+                        key += (part(one),)
                 if kwargs:
                     for name, one in kwargs.items():
-                        add(name)
-                        add(part(one))
-                key = tuple(key)
+                        key += (name, one if one.__class__ in plain else part(one))
                 entry = seen.get(key)
             except (RuntimeError, TypeError):
                 # A sparse tensor has no contiguity; a symbolic number has no hash.
                 key = (id(func), tuple(str(getattr(one, "dtype", type(one))) for one in args))
                 entry = seen.get(key)
             if entry is None:
-                entry = seen.get(_coarse(func, args, kwargs)) if func in crowded else None
+                entry = seen.get(new.coarse(func, args, kwargs)) if func in crowded else None
                 # Without facts the calls so far have raised: this one may be the first that works.
-                if entry is None or entry[_FACTS] is None or new.is_inside:
-                    return new.call(self, key, func, args, kwargs or {})
+                if entry is None or entry[_FACTS] is None:
+                    return new.call(key, func, args, kwargs or {})
             entry[0] += 1
             if entry[1] is not recorder.test:
                 entry[1] = recorder.test
@@ -155,11 +148,11 @@ def _mode(recorder: Recorder) -> Any:  # noqa: C901 - inlined: a call costs what
             return result
 
     made = Recording()
-    recorder._libraries.append(_tell_of_whole(made))
+    recorder._libraries.append(_tell_of_whole(made, new.composites.mode))
     return made
 
 
-def _tell_of_whole(mode: Any) -> Any:
+def _tell_of_whole(mode: Any, inside: Any) -> Any:
     """Kernels of the CPU that hand a whole composite to the mode while it is watching."""
     import torch
     from torch.utils import _python_dispatch
@@ -168,7 +161,8 @@ def _tell_of_whole(mode: Any) -> Any:
 
     def kernel_of(op: Any) -> Any:
         def kernel(*args: Any, **kwargs: Any) -> Any:
-            if mode not in _python_dispatch._get_current_dispatch_mode_stack():
+            stack = _python_dispatch._get_current_dispatch_mode_stack()
+            if mode not in stack and inside not in stack:
                 return op.decompose(*args, **kwargs)
             return mode.whole(op, args, kwargs)
 
@@ -190,29 +184,14 @@ class _New:
 
         self._recorder = recorder
         self._torch = torch
+        self.composites = Composites(torch)
         self._skipped = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
-        self._keys = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
-        self._composite: dict[Any, bool] = {}
         self._shown: dict[str, str] = {}
-        #: What the composites that are running have called so far, the outermost first.
-        self._called: list[list[Tree]] = []
-        self._running: list[Any] = []
 
-    @property
-    def is_inside(self) -> bool:
-        """Whether the call is one of a composite, that is run to see what it calls."""
-        return bool(self._called)
-
-    def call(self, mode: Any, key: Any, func: Any, args: Any, kwargs: Any) -> Any:
+    def call(self, key: Any, func: Any, args: Any, kwargs: Any) -> Any:
         """Call an operator, and keep what its signature needs."""
-        if self._called:  # by a composite: it belongs to the signature of that one
-            called: tuple[Tree, ...] = ()
-            try:
-                result, called = self._run(mode, func, args, kwargs)
-            finally:
-                self._called[-1].append((name_of(func).removeprefix("aten::"), called))
-            return result
-        if not self._on_host(args, kwargs):
+        tensors = self._tensors(args)
+        if not self._on_host(tensors, kwargs):
             self._recorder._seen[key] = [0, "", 0, None]
             self._recorder._of.setdefault(func, 0)
             return func(*args, **kwargs)
@@ -220,23 +199,26 @@ class _New:
         if entry[_FACTS] is not None:
             entry[_CALLS] += 1
             return func(*args, **kwargs)
-        facts = self._before(func, args, kwargs)
-        result, called = self._run(mode, func, args, kwargs)
-        entry[_FACTS] = {**facts, "results": _dtypes(result), "called": called}
+        facts = self._before(func, args, kwargs, tensors)
+        facts["called"] = self.composites.called(func, args, kwargs)
+        result = func(*args, **kwargs)
+        facts["results"] = self._dtypes(result)
+        entry[_FACTS] = _packed(facts)
         return result
 
     def note(self, key: Any, func: Any, args: Any, kwargs: Any, result: Any) -> None:
         """Keep a call that was made already."""
         called: tuple[Tree, ...] = (("_linalg_svd", ()),)
-        if self._called:
-            self._called[-1].append((name_of(func).removeprefix("aten::"), called))
+        if self.composites.is_inside:
+            self.composites.add(func, called)
             return
         entry = self._recorder._seen.get(key)
         if entry is None:
             entry = self._entry(key, func, args, kwargs)
             if entry[_FACTS] is None:
-                facts = self._before(func, args, kwargs)
-                entry[_FACTS] = {**facts, "results": _dtypes(result), "called": called}
+                facts = self._before(func, args, kwargs, self._tensors(args))
+                facts |= {"results": self._dtypes(result), "called": called}
+                entry[_FACTS] = _packed(facts)
                 return
         entry[_CALLS] += 1
 
@@ -246,73 +228,58 @@ class _New:
         seen, of = recorder._seen, recorder._of
         if of.get(func, 0) >= MOST:
             recorder._crowded.add(func)
-            key = _coarse(func, args, kwargs)
+            key = self.coarse(func, args, kwargs)
             if key in seen:
                 return seen[key]
         of[func] = of.get(func, 0) + 1
-        seen[key] = [1, recorder.test, 1, None]
-        return seen[key]
+        # A torch.Size is one more object for the collector of garbage; as a tuple it is none.
+        size = self._torch.Size
+        kept = tuple([tuple(one) if one.__class__ is size else one for one in key])
+        entry = seen[kept] = [1, recorder.test, 1, None]
+        return entry
 
-    def _on_host(self, args: Any, kwargs: Any) -> bool:
+    def coarse(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """What tells the calls of a crowded operator apart: dtypes, and whether on the host."""
+        tensor = self._torch.Tensor
+        key = [id(func), kwargs.get("device") if kwargs else None]
+        for one in args:
+            key += (one.dtype, one.is_cpu) if isinstance(one, tensor) else (None,)
+        return tuple(key)
+
+    def _on_host(self, tensors: list[Any], kwargs: Any) -> bool:
         """Whether a call concerns a device at all: not one on the device ``meta``."""
-        found = [one.device.type for one in _tensors(args)]
         device = kwargs.get("device")
-        found += [device.type] if isinstance(device, self._torch.device) else []
-        return all(one == "cpu" for one in found)
+        if isinstance(device, self._torch.device) and device.type != "cpu":
+            return False
+        return all(one.is_cpu for one in tensors)
 
-    def _before(self, func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+    def _before(self, func: Any, args: Any, kwargs: Any, tensors: list[Any]) -> dict[str, Any]:
         torch = self._torch
         backward = torch._C._current_graph_task_id() != -1
-        wanted = torch.is_grad_enabled() and any(one.requires_grad for one in _tensors(args))
+        wanted = torch.is_grad_enabled() and any(one.requires_grad for one in tensors)
         return {
             "operator": name_of(func),
-            "args": tuple(describe(one) for one in args),
+            "args": tuple([describe(one) for one in args]),
             "kwargs": {name: describe(one) for name, one in kwargs.items()},
             "gradient": bool(backward or wanted),
             "first_test": self._recorder.test,
             "line": self._line(),
         }
 
-    def _run(self, mode: Any, func: Any, args: Any, kwargs: Any) -> tuple[Any, tuple[Tree, ...]]:
-        """The result, and what was called where the operator is made of others on the CPU too."""
-        called: tuple[Tree, ...] = ()
-        # Some kernels of the CPU come back to their own operator with other arguments.
-        if func not in self._running and self._is_composite(func) and self._strided(args):
-            called = self._watched(mode, func, args, kwargs)
-        return func(*args, **kwargs), called
+    def _tensors(self, args: Any) -> list[Any]:
+        tensor = self._torch.Tensor
+        found = []
+        for one in args:
+            if isinstance(one, tensor):
+                found.append(one)
+            elif isinstance(one, (list, tuple)):
+                found += [inner for inner in one if isinstance(inner, tensor)]
+        return found
 
-    def _watched(self, mode: Any, func: Any, args: Any, kwargs: Any) -> tuple[Tree, ...]:
-        """What a composite calls, seen in a run on copies: the test's own run stays as it is."""
-        torch = self._torch
-        if any(isinstance(one, torch.Generator) for one in kwargs.values()):
-            return ()
-        state = torch.get_rng_state()
-        self._called.append([])
-        self._running.append(func)
-        try:
-            copies, named = _copied(torch, args), _copied(torch, kwargs)
-            with mode:
-                func.redispatch(self._keys, *copies, **named)
-        except Exception:  # noqa: S110 - a number in place of a tensor, for one: what was seen counts
-            pass
-        finally:
-            torch.set_rng_state(state)
-            self._running.pop()
-            called = self._called.pop()
-        return tuple({repr(one): one for one in called}.values())
-
-    def _is_composite(self, func: Any) -> bool:
-        known = self._composite.get(func)
-        if known is None:
-            has, name = self._torch._C._dispatch_has_kernel_for_dispatch_key, func.name()
-            known = not has(name, "CPU") and any(has(name, key) for key in _COMPOSITES)
-            known = known and name.removeprefix("aten::") not in OPAQUE
-            self._composite[func] = known
-        return known
-
-    def _strided(self, args: Any) -> bool:
-        strided = self._torch.strided
-        return all(one.layout is strided and not one.is_nested for one in _tensors(args))
+    def _dtypes(self, result: Any) -> tuple[str, ...]:
+        several = result if isinstance(result, (list, tuple)) else (result,)
+        found = [str(one.dtype).removeprefix("torch.") for one in self._tensors(several)]
+        return tuple(found)
 
     def _line(self) -> str:
         """The innermost line that is neither torch's nor ours."""
@@ -335,40 +302,14 @@ class _New:
         return path.as_posix()
 
 
-def _coarse(func: Any, args: Any, kwargs: Any) -> Any:
-    """What tells the calls of a crowded operator apart: dtypes, and whether they are the host's."""
-    kinds = [(getattr(one, "dtype", None), getattr(one, "is_cpu", None)) for one in args]
-    return id(func), kwargs.get("device") if kwargs else None, tuple(kinds)
+def _packed(facts: dict[str, Any]) -> Any:
+    try:
+        return marshal.dumps(facts)
+    except ValueError:  # a symbolic size, or a class made of a plain one
+        return facts
 
 
-def name_of(func: Any) -> str:
-    """``aten::add.Tensor``, ``aten::relu``."""
-    return str(func.name())
-
-
-def _copied(torch: Any, value: Any) -> Any:
-    """The same arguments with tensors of their own memory."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().clone()
-    if isinstance(value, dict):
-        return {name: _copied(torch, one) for name, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_copied(torch, one) for one in value)
-    return value
-
-
-def _tensors(args: Any) -> list[Any]:
-    import torch
-
-    found = []
-    for one in args:
-        if isinstance(one, torch.Tensor):
-            found.append(one)
-        elif isinstance(one, (list, tuple)):
-            found += [inner for inner in one if isinstance(inner, torch.Tensor)]
-    return found
-
-
-def _dtypes(result: Any) -> tuple[str, ...]:
-    several = result if isinstance(result, (list, tuple)) else (result,)
-    return tuple(str(one.dtype).removeprefix("torch.") for one in _tensors(several))
+def _unpacked(facts: Any) -> dict[str, Any]:
+    # Bytes that this process has made.
+    found = marshal.loads(facts) if isinstance(facts, bytes) else facts  # noqa: S302
+    return dict(found)

@@ -251,3 +251,70 @@ def test_the_random_stream_is_that_without_it(recorder):
         watched = [torch.randn(3), torch.bernoulli(torch.full((3,), 0.5)), torch.randperm(5)]
 
     assert all(torch.equal(a, b) for a, b in zip(plain, watched, strict=True))
+
+
+def test_a_composite_is_watched_once_for_the_sizes_that_call_the_same(recorder, monkeypatch):
+    from pytest_applesilicon.audit import composites
+
+    watched = []
+    original = composites.Composites._watched
+
+    def counted(self, func, args, kwargs):
+        watched.append(func.name())
+        return original(self, func, args, kwargs)
+
+    monkeypatch.setattr(composites.Composites, "_watched", counted)
+    with recorder.watching():
+        for size in (2, 3, 4):
+            torch.ones(size, 2).put(torch.tensor([0]), torch.ones(1))
+
+    puts = [one for one in recorder.signatures if one.operator == "aten::put"]
+    assert [[name for name, _ in one.called] for one in puts] == [["clone", "put_"]] * 3
+    assert watched.count("aten::put") == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param(torch.ones(3), torch.ones(3, dtype=torch.int64), id="dtype"),
+        pytest.param(torch.ones(3), torch.ones(0), id="nothing in it"),
+        pytest.param(torch.ones(3, 2), torch.ones(2, 3).t(), id="strides"),
+        pytest.param(torch.ones(3, 2), torch.ones(3), id="dimensions"),
+    ],
+)
+def test_what_decides_what_a_composite_calls_is_told_apart(one, other):
+    from pytest_applesilicon.audit.composites import Composites
+
+    made, copy = Composites(torch), torch.ops.aten._to_copy.default
+
+    assert made._pattern(copy, (one,), {}) != made._pattern(copy, (other,), {})
+    assert made._pattern(copy, (one,), {}) == made._pattern(copy, (one.clone(),), {})
+
+
+def test_composites_of_inference_mode_are_watched_for_each_size(recorder):
+    """``cdist`` takes the products of matrices above 25 rows."""
+    with torch.inference_mode(), recorder.watching():
+        for size in (4, 30):
+            torch.cdist(torch.ones(size, 2), torch.ones(size, 2))
+
+    few, many = (one.called for one in recorder.signatures if one.operator == "aten::cdist")
+
+    assert few != many
+
+
+def test_arguments_that_are_no_plain_numbers_are_kept():
+    class Size(int):
+        pass
+
+    facts = {"operator": "aten::sin", "args": (Size(3),)}
+
+    assert recording._unpacked(recording._packed(facts)) == facts
+
+
+def test_what_a_composite_calls_is_no_call_of_the_test_even_if_it_was_seen(recorder):
+    x = torch.ones(1, 3)
+
+    found = recorded(recorder, lambda: (x.select(1, 0), x.unbind(1)))
+
+    assert [name for name, _ in found["unbind.int"].called] == ["select.int"]
+    assert found["select.int"].calls == 1
