@@ -106,7 +106,8 @@ def _given() -> tuple[Path, list[Path], list[str], int]:
 
 def seconds(place: Path, paths: list[Path], tests: list[str], options: tuple[str, ...]) -> float:
     """CPU seconds of one run of the suite, start and imports included."""
-    sources = os.pathsep.join(str(one) for one in (*paths, Path(__file__).parent))
+    ours = (Path(__file__).parent, Path(pytest_applesilicon.__file__).parents[1])
+    sources = os.pathsep.join(str(one) for one in (*paths, *ours))
     command = [sys.executable, "-m", "pytest", "-q", "-W", "ignore", "-p", "no:cacheprovider",
                *options, *tests]  # fmt: skip
     with tempfile.TemporaryFile() as log:
