@@ -76,9 +76,9 @@ def test_outcomes_are_counted_and_recorded(run, report, workers):
 
 
 SPOILED = """
-from pytest_applesilicon.agreement import operators
+from pytest_applesilicon.agreement import sample_runs
 
-def on_device(self, call, args, kwargs, ran_on_cpu, right=operators._Run._on_device):
+def on_device(self, call, args, kwargs, ran_on_cpu, right=sample_runs.Run._on_device):
     if self.operator.name == "exp":
         raise NotImplementedError(
             "The operator 'aten::exp' is not currently implemented for the MPS device."
@@ -86,7 +86,7 @@ def on_device(self, call, args, kwargs, ran_on_cpu, right=operators._Run._on_dev
     result = right(self, call, args, kwargs, ran_on_cpu)
     return result + 1 if self.operator.name == "add" else result
 
-operators._Run._on_device = on_device
+sample_runs.Run._on_device = on_device
 """
 
 
