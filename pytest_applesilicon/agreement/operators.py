@@ -64,7 +64,7 @@ def check(
         seed: of the samples.
         count: how many samples; ``None`` for all.
         sample: the position of the only one to run, to reproduce a failure.
-        same_dtype_last: see ``oracle.judge_sample``.
+        same_dtype_last: see ``oracle.prepared``.
 
     Returns:
         the worst outcome of all samples: wrong, then unsupported, fallback and native; or

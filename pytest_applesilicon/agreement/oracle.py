@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec
 
 from pytest_applesilicon.agreement import blocks, decomposition, envelope, judging, selection
 from pytest_applesilicon.agreement.evidence import Evidence
@@ -63,60 +63,6 @@ class SampleJudgement:
         return self.differs_in is None
 
 
-def judge_sample(
-    actual: Any,
-    call: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    dtype: Any,
-    *,
-    name: str = "",
-    kind: str = "floating",
-    seed: int = 0,
-    splits: bool = False,
-    full: bool = False,
-    same_dtype_last: bool = False,
-) -> SampleJudgement:
-    """Judge what ``call`` gave on a device by what it gives on the host.
-
-    Args:
-        actual: the result, or its leaves; tensors may still be on the device.
-        call: what was called. It must be callable with the arguments widened to float64.
-        args: the arguments; not written to.
-        kwargs: the keyword arguments.
-        dtype: the sample's dtype.
-        name: torch's name of the operator, which tells selections and decompositions, whose
-            results are not unique, and lets the dtypes of a result be looked up once.
-        kind: "exact", "floating", "random", "decomposition" or "metadata". Of random results
-            and metadata only type, shape and dtype are judged.
-        seed: of the perturbed runs.
-        splits: another path may be two halves of the batch. Not where a kernel may read past
-            the end of tensors which are cut apart.
-        full: find the terms of the envelope even where the dtype bound suffices, so that
-            ``median_allowed_ulp`` tells the whole envelope.
-        same_dtype_last: try the same-dtype term after all others, so that ``needs_same_dtype``
-            tells that nothing else is enough. It costs several times as much.
-
-    Returns:
-        the first mismatch in the order type, shape, dtype, values; or the worst leaf. The
-        device is for the caller to judge.
-    """
-    found = prepared(
-        actual,
-        call,
-        args,
-        kwargs,
-        dtype,
-        name=name,
-        kind=kind,
-        seed=seed,
-        splits=splits,
-        full=full,
-        same_dtype_last=same_dtype_last,
-    )
-    return found.judged() if isinstance(found, Unjudged) else found
-
-
 class Unjudged(NamedTuple):
     """A result in the right types, shapes and dtypes, whose values wait to be judged."""
 
@@ -154,9 +100,30 @@ def prepared(
     full: bool = False,
     same_dtype_last: bool = False,
 ) -> SampleJudgement | Unjudged:
-    """All of ``judge_sample`` but the values by the envelope, which can be judged together.
+    """Look at what ``call`` gave on a device: all but the values by the envelope.
 
-    The arguments are those of ``judge_sample``.
+    These can be judged together with those of other calls.
+
+    Args:
+        actual: the result, or its leaves; tensors may still be on the device.
+        call: what was called. It must be callable with the arguments widened to float64.
+        args: the arguments; not written to.
+        kwargs: the keyword arguments.
+        dtype: the sample's dtype.
+        name: torch's name of the operator, which tells selections and decompositions, whose
+            results are not unique, and lets the dtypes of a result be looked up once.
+        kind: "exact", "floating", "random", "decomposition" or "metadata". Of random results
+            and metadata only type, shape and dtype are judged.
+        seed: of the perturbed runs.
+        splits: another path may be two halves of the batch. Not where a kernel may read past
+            the end of tensors which are cut apart.
+        full: find the terms of the envelope even where the dtype bound suffices, so that
+            ``median_allowed_ulp`` tells the whole envelope.
+        same_dtype_last: try the same-dtype term after all others, so that ``needs_same_dtype``
+            tells that nothing else is enough. It costs several times as much.
+
+    Returns:
+        the judgement, or what waits for its values to be judged.
     """
     results = leaves(actual)
     oracle = oracle_of(call, args, kwargs, name)
@@ -180,6 +147,27 @@ def prepared(
         same_dtype_last=full or same_dtype_last,
     )
     return Unjudged(oracle, hosts, dtype, evidence, full)
+
+
+P = ParamSpec("P")
+
+
+def _judged_at_once(
+    prepare: Callable[P, SampleJudgement | Unjudged],
+) -> Callable[P, SampleJudgement]:
+    def judge(*args: P.args, **kwargs: P.kwargs) -> SampleJudgement:
+        found = prepare(*args, **kwargs)
+        return found.judged() if isinstance(found, Unjudged) else found
+
+    return judge
+
+
+judge_sample = _judged_at_once(prepared)
+"""Judge what a call gave on a device by what it gives on the host.
+
+The arguments are those of ``prepared``. The judgement tells the first mismatch in the order type,
+shape, dtype, values; or the worst leaf. The device is for the caller to judge.
+"""
 
 
 def _moved_by(dtype: Any, oracle: Oracle) -> str:

@@ -61,12 +61,10 @@ class Run:
                 actual = self._on_device(call, args, kwargs, ran_on_cpu)
             except Exception as error:  # whatever an operator raises is an outcome
                 return self._raised(error, call, args, kwargs)
-            # The layout ``expanded`` has another upstream gradient, the others store it otherwise.
-            if self.layout and self.layout != "expanded":
-                call = self._call()
-            return self._prepared(call, kwargs, actual, ran_on_cpu)
+            return self._prepared(self._call(), kwargs, actual, ran_on_cpu)
 
     def _call(self) -> Callable[..., Any]:
+        # The layout ``expanded`` has another upstream gradient, the others store it otherwise.
         layout = self.layout if self.layout == "expanded" else ""
         return directions.call_of(self.operator, self.sample, self.direction, layout)
 
