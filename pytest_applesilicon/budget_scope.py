@@ -70,6 +70,8 @@ def require_all_matched(
     Raises:
         OptionError: naming the budget and the nearest tests.
     """
+    if not listed:
+        return
     names = {test_id(item.nodeid, item.path) for item in items}
     files = {item.path for item in items}
     scope = known_scope.Scope(config)

@@ -70,7 +70,8 @@ class Isolating:
     def _wanted(self, item: pytest.Item) -> bool:
         if self._settings.isolate == "always" or item.get_closest_marker("isolated"):
             return True
-        return self._crashed is not None and _plain_id(item) in self._crashed.known
+        known = self._crashed.known if self._crashed is not None else ()
+        return bool(known) and _plain_id(item) in known
 
     def _timeout_s(self, item: pytest.Item) -> float:
         mark = item.get_closest_marker("isolated")
@@ -327,9 +328,9 @@ class Isolating:
 
 def _plain_id(item: pytest.Item) -> str:
     """The node id without the group that ``--dist=loadgroup`` appends in a worker."""
-    group = item.get_closest_marker("xdist_group")
-    before, at, _ = item.nodeid.rpartition("@")
-    return before if group is not None and at else item.nodeid
+    nodeid = item.nodeid
+    before, at, _ = nodeid.rpartition("@")
+    return before if at and item.get_closest_marker("xdist_group") is not None else nodeid
 
 
 def _made(item: pytest.Item, when: Any, text: str | None, begun: float) -> pytest.TestReport:

@@ -7,11 +7,12 @@ do the rest.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_applesilicon import option_table, option_values, options, short_options
+from pytest_applesilicon import compiled, option_table, option_values, options, short_options
 from pytest_applesilicon.fixtures import (  # noqa: F401 - pytest finds fixtures by name
     applesilicon,
     applesilicon_device,
@@ -111,6 +112,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _run(config: pytest.Config) -> Run:
     """The run, registered with its hooks on first use."""
+    if "pytest_applesilicon.running" not in sys.modules:
+        compiled.begin(config)
     from pytest_applesilicon.running import Run
 
     return Run.of(config)

@@ -7,7 +7,6 @@ reports. The controller takes it off again before JUnit XML is written.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -47,7 +46,9 @@ ACTIVITY = pytest.StashKey[Activity]()
 
 #: What the budgets of this test say of it.
 VERDICTS = pytest.StashKey[list[Verdict]]()
-_RECORD = pytest.StashKey[Record]()
+
+#: What the reports of a test have said of it so far: fields of its record.
+_KNOWN = pytest.StashKey[dict[str, Any]]()
 
 
 class Recorder:
@@ -66,56 +67,47 @@ class Recorder:
 
 def note(item: pytest.Item, report: pytest.TestReport) -> None:
     """Take in one of a test's reports; the teardown report leaves with the record on it."""
-    record = item.stash.get(_RECORD, None) or _begin(item)
-    seconds = record.duration_s + report.duration
-    record = dataclasses.replace(record, duration_s=seconds, **_changes(record, report))
+    stash = item.stash
+    known = stash.get(_KNOWN, None)
+    if known is None:
+        known = stash[_KNOWN] = {"outcome": "passed", "duration_s": 0.0}
+    known["duration_s"] += report.duration
+    outcome = _outcome(report)
+    if outcome != "passed" and known["outcome"] not in ("failed", "error"):
+        known |= {"outcome": outcome, "reason": _reason(report)}
     if report.when == "call":
-        record = dataclasses.replace(record, timing=timing_of(item))
-    item.stash[_RECORD] = record
+        known["timing"] = timing_of(item)
     if report.when == "teardown":
-        measured = item.stash.get(MEASUREMENTS, None) or []
-        operator = item.stash.get(OPERATOR, None)
-        activity = item.stash.get(ACTIVITY, None)
-        verdicts = item.stash.get(VERDICTS, None) or []
-        record = dataclasses.replace(
-            record,
-            measurements=tuple(measured),
-            operator=operator,
-            activity=activity,
-            verdicts=tuple(verdicts),
-            simulated=record.simulated or bool(record.device is None and activity),
-        )
-        report.user_properties.append((PROPERTY, to_json(record)))
+        report.user_properties.append((PROPERTY, to_json(_made(item, known))))
         # A test that is run again begins anew.
-        del item.stash[_RECORD]
-        item.stash[MEASUREMENTS] = []
-        if OPERATOR in item.stash:
-            del item.stash[OPERATOR]
-        if ACTIVITY in item.stash:
-            del item.stash[ACTIVITY]
-        if VERDICTS in item.stash:
-            del item.stash[VERDICTS]
+        stash[MEASUREMENTS] = []
+        keys: tuple[pytest.StashKey[Any], ...] = (_KNOWN, OPERATOR, ACTIVITY, VERDICTS)
+        for key in keys:
+            if key in stash:
+                del stash[key]
 
 
-def _begin(item: pytest.Item) -> Record:
+def _made(item: pytest.Item, known: dict[str, Any]) -> Record:
+    """The record of a test: what its reports said, and what its fixtures left."""
     target = target_of(item)
+    nodeid = item.nodeid
+    activity = item.stash.get(ACTIVITY, None)
+    measured = item.stash.get(MEASUREMENTS, None) or []
+    verdicts = item.stash.get(VERDICTS, None) or []
     return Record(
-        test_id=test_id(item.nodeid, item.path),
-        nodeid=item.nodeid,
-        outcome="passed",
+        test_id=test_id(nodeid, item.path),
+        nodeid=nodeid,
         framework=target.framework if target else None,
         device=target.device if target else None,
-        simulated=target.health.simulated if target else False,
+        simulated=target.health.simulated if target else bool(activity),
         own_device=has_own_device(item),
-        faults=tuple(fault.name for fault in settings_of(item.config).faults),
+        faults=tuple([fault.name for fault in settings_of(item.config).faults]),
+        measurements=tuple(measured),
+        operator=item.stash.get(OPERATOR, None),
+        activity=activity,
+        verdicts=tuple(verdicts),
+        **known,
     )
-
-
-def _changes(record: Record, report: pytest.TestReport) -> dict[str, Any]:
-    outcome = _outcome(report)
-    if outcome == "passed" or record.outcome in ("failed", "error"):
-        return {}
-    return {"outcome": outcome, "reason": _reason(report)}
 
 
 def _outcome(report: pytest.TestReport) -> TestOutcome:
@@ -197,8 +189,7 @@ def take(report: pytest.TestReport) -> Record | None:
 
 def contained(item: pytest.Item, outcome: TestOutcome, reason: str, seconds: float) -> str:
     """The record, as it crosses, of a test that ended its child process."""
-    record = _begin(item)
-    return to_json(dataclasses.replace(record, outcome=outcome, reason=reason, duration_s=seconds))
+    return to_json(_made(item, {"outcome": outcome, "reason": reason, "duration_s": seconds}))
 
 
 def crashed(

@@ -333,10 +333,17 @@ def finite_or_name(value: Any) -> Any:
     return value
 
 
+#: Of what a record holds only these are no plain values: ``dataclasses.asdict`` copies all of them.
+_ENCODER = json.JSONEncoder(allow_nan=False, default=dataclasses.asdict)
+
+
 def to_json(record: Record) -> str:
     """The record as one line of JSON, with the version of this form."""
-    fields = finite_or_name(dataclasses.asdict(record))
-    return json.dumps({"version": RECORD_VERSION, **fields}, allow_nan=False)
+    try:
+        return _ENCODER.encode({"version": RECORD_VERSION, **vars(record)})
+    except ValueError:  # a number that is not finite
+        fields = finite_or_name(dataclasses.asdict(record))
+        return json.dumps({"version": RECORD_VERSION, **fields}, allow_nan=False)
 
 
 def record_from_json(text: str) -> Record:

@@ -236,15 +236,23 @@ def test_id(nodeid: str, path: Path) -> str:
     Bundled tests are ``suites/<path>::<name>``, computed from the package; every other test
     has pytest's node id.
     """
-    for root in _suite_roots(path.parent):
-        if path.is_relative_to(root):
-            name = nodeid.partition("::")[2]
-            relative = path.relative_to(root).as_posix()
-            return f"suites/{relative}::{name}" if name else f"suites/{relative}"
-    return nodeid
+    relative = _in_suites(path)
+    if relative is None:
+        return nodeid
+    name = nodeid.partition("::")[2]
+    return f"suites/{relative}::{name}" if name else f"suites/{relative}"
 
 
 test_id.__test__ = False  # type: ignore[attr-defined]  # its name is the word of the field
+
+
+@functools.cache
+def _in_suites(path: Path) -> str | None:
+    """A file below the bundled suites; ``None`` for every other one. Asked for each test."""
+    for root in _suite_roots(path.parent):
+        if path.is_relative_to(root):
+            return path.relative_to(root).as_posix()
+    return None
 
 
 @functools.cache

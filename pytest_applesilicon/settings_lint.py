@@ -44,6 +44,8 @@ _DEFAULT_HIGH = 1.7
 _DEFAULT_LOW = 1.4
 _BOUND = 2.0
 
+_PLAIN = (bool, int, float, str, type(None))
+
 #: What to do instead of assigning a name that torch.backends.mps does not have.
 _INSTEAD = {
     "allow_fallback_to_cpu": "set PYTORCH_ENABLE_MPS_FALLBACK=1 before torch is imported "
@@ -64,7 +66,8 @@ def is_ours(name: str) -> bool:
 
 def variables(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables of the MPS backend that are set."""
-    return {name: environ[name] for name in environ if is_ours(name)}
+    # The others are most of them, and this is asked after each test.
+    return {name: environ[name] for name in environ if name[:8] == "PYTORCH_" and is_ours(name)}
 
 
 def environment_problems(environ: Mapping[str, str] = os.environ) -> list[str]:
@@ -116,17 +119,16 @@ def attribute_problems(modules: Mapping[str, ModuleType] = sys.modules) -> dict[
     if module is None:
         return {}
     known = getattr(module, "__all__", ())
+    # What looks like a setting: a plain value; TYPE_CHECKING is torch's own import. This is asked
+    # after each test.
     return {
         name: _dead(name)
         for name, value in vars(module).items()
-        if _is_setting(name, value) and name not in known
+        if isinstance(value, _PLAIN)
+        and name[:1] != "_"
+        and name != "TYPE_CHECKING"
+        and name not in known
     }
-
-
-def _is_setting(name: str, value: Any) -> bool:
-    """Whether this looks like a setting: a plain value; TYPE_CHECKING is torch's own import."""
-    plain = value is None or isinstance(value, (bool, int, float, str))
-    return plain and not name.startswith("_") and name != "TYPE_CHECKING"
 
 
 def _dead(name: str) -> str:
