@@ -183,10 +183,11 @@ def _is_test(line: str) -> bool:
 
 
 def _dtype_uses(operator: str, several: Sequence[Signature]) -> list[Use]:
+    dtypes = [(one, one.dtypes()) for one in several]
     return [
         _use(operator, dtype, hit)
         for dtype in REFUSED
-        if (hit := [one for one in several if dtype in one.dtypes()])
+        if (hit := [one for one, known in dtypes if dtype in known])
     ]
 
 

@@ -143,3 +143,37 @@ def test_what_it_refuses_stops_the_run(suite, args, message):
 
     assert result.ret == 4
     result.stderr.fnmatch_lines([f"*{message}"])
+
+
+def test_what_was_imported_is_left_to_the_collector_again_after_the_run(pytester):
+    pytester.makeconftest(
+        """
+        import gc
+
+        def pytest_unconfigure():
+            assert gc.get_freeze_count() == 0 and gc.isenabled()
+            print("collected again")
+        """
+    )
+    pytester.makepyfile(
+        """
+        import gc, sys, torch
+
+        class Cycle:
+            pass
+
+        def test_garbage_of_a_test_is_collected():
+            assert gc.get_freeze_count() > 0
+            gc.collect()
+            one = Cycle()
+            one.itself = one
+            del one
+            assert gc.collect() > 0
+            assert not any(isinstance(each, Cycle) for each in gc.get_objects())
+        """
+    )
+
+    result = pytester.runpytest_subprocess("--mps-audit", "-s")
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*collected again*"])
