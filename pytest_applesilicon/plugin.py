@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_applesilicon import compiled, option_table, option_values, options, short_options
+from pytest_applesilicon import option_table, option_values, options, short_options
 from pytest_applesilicon.fixtures import (  # noqa: F401 - pytest finds fixtures by name
     applesilicon,
     applesilicon_device,
@@ -113,6 +113,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _run(config: pytest.Config) -> Run:
     """The run, registered with its hooks on first use."""
     if "pytest_applesilicon.running" not in sys.modules:
+        from pytest_applesilicon import compiled
+
         compiled.begin(config)
     from pytest_applesilicon.running import Run
 
