@@ -37,6 +37,9 @@ RUNS: dict[str, tuple[str, ...]] = {
     "audit": ("--mps-audit",),
 }
 
+#: Variables that no run is given: without bytecode, pytest rewrites each module at each start.
+_WITHOUT = frozenset({"PYTHONDONTWRITEBYTECODE"})
+
 #: Bytes by which ten times the calls may grow a process.
 GROWTH_BYTES = 8 << 20
 
@@ -107,13 +110,14 @@ def _given() -> tuple[Path, list[Path], list[str], int]:
 def seconds(place: Path, paths: list[Path], tests: list[str], options: tuple[str, ...]) -> float:
     """CPU seconds of one run of the suite, start and imports included."""
     ours = (Path(__file__).parent, Path(pytest_applesilicon.__file__).parents[1])
+    given = {name: value for name, value in os.environ.items() if name not in _WITHOUT}
     sources = os.pathsep.join(str(one) for one in (*paths, *ours))
     command = [sys.executable, "-m", "pytest", "-q", "-W", "ignore", "-p", "no:cacheprovider",
                *options, *tests]  # fmt: skip
     with tempfile.TemporaryFile() as log:
         child = subprocess.Popen(
             command, cwd=place, stdout=log, stderr=log,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": sources},
+            env={**given, "OMP_NUM_THREADS": "1", "PYTHONPATH": sources},
         )  # fmt: skip
         _, status, used = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)

@@ -7,7 +7,6 @@ do the rest.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -112,10 +111,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _run(config: pytest.Config) -> Run:
     """The run, registered with its hooks on first use."""
-    if "pytest_applesilicon.running" not in sys.modules:
-        from pytest_applesilicon import compiled
-
-        compiled.begin(config)
     from pytest_applesilicon.running import Run
 
     return Run.of(config)

@@ -109,7 +109,9 @@ class Composites:
         if known is None:
             has, name = self._torch._C._dispatch_has_kernel_for_dispatch_key, func.name()
             known = ""
-            if not has(name, "CPU") and name.removeprefix("aten::") not in OPAQUE:
+            # To ask for the kernels of what is not in the dispatcher is an error.
+            there = self._torch._C._dispatch_has_kernel(name)
+            if there and not has(name, "CPU") and name.removeprefix("aten::") not in OPAQUE:
                 known = "explicit" if any(has(name, key) for key in _EXPLICIT) else ""
                 known = "implicit" if has(name, _IMPLICIT) else known
             self._kinds[func] = known

@@ -318,3 +318,28 @@ def test_what_a_composite_calls_is_no_call_of_the_test_even_if_it_was_seen(recor
 
     assert [name for name, _ in found["unbind.int"].called] == ["select.int"]
     assert found["select.int"].calls == 1
+
+
+class Placed(torch.Tensor):
+    """A tensor that tells its device itself, as those of ``torch.export`` do."""
+
+    @staticmethod
+    def __new__(cls):
+        return torch.Tensor._make_wrapper_subclass(
+            cls, (2,), dtype=torch.float32, dispatch_device=True
+        )
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        assert func is torch.ops.prim.device.default
+        return torch.device("cpu")
+
+
+def test_what_torch_has_outside_of_its_dispatcher_runs_and_is_no_call_of_a_device(recorder):
+    placed = Placed()
+    with recorder.watching():
+        torch.ones(2)
+        devices = [placed.device for _ in range(3)]
+
+    assert devices == [torch.device("cpu")] * 3
+    assert {one.operator for one in recorder.signatures} == {"aten::ones"}
