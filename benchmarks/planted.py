@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pytest_applesilicon.agreement import envelope, same_dtype, sample_runs, walking
+from pytest_applesilicon.agreement import directions, envelope, same_dtype, sample_runs, walking
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,12 +83,12 @@ class Given(sample_runs.Run):
 
     def host_call(self) -> Call:
         """What is called in this direction, on the host and for the oracle."""
-        return self._call()
+        return directions.call_of(self.operator, self.sample, self.direction)
 
     def wrong(self, compute: Compute) -> Any:
         """What ``compute`` makes of the call."""
         args, kwargs = self.sample.args, dict(self.sample.kwargs)
-        return compute(self._call(), walking.copied(args), walking.copied(kwargs))
+        return compute(self.host_call(), walking.copied(args), walking.copied(kwargs))
 
 
 def prepared(sample: Sample, fault: Fault) -> Sample:

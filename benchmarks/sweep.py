@@ -34,7 +34,7 @@ import torch
 from planted import Given
 
 from pytest_applesilicon import opinfo
-from pytest_applesilicon.agreement import evidence, operators, oracle, walking
+from pytest_applesilicon.agreement import evidence, operators, oracle, result_dtypes, walking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -126,7 +126,7 @@ def timed(chunk: list[Operator], count: int | None) -> Chunk:
                 bare(operator, count)
             bare_s += time.perf_counter() - started
             continue
-        oracle.forget()
+        result_dtypes.forget()
         found.clear()
         with envelope_runs() as runs:
             for place, operator in enumerate(chunk):

@@ -58,7 +58,7 @@ def call_of(
         return partial(_gradients, operator, sample, layout)
     if direction == "inplace":
         return partial(_inplace, operator, sample, layout)
-    return partial(_forward, operator, sample)
+    return partial(_forward, operator.function)
 
 
 def is_refused(direction: str, sample: Sample) -> bool:
@@ -69,13 +69,13 @@ def is_refused(direction: str, sample: Sample) -> bool:
     return direction == "out" and bool(sample.kwargs.get("as_tuple"))
 
 
-def _forward(operator: Operator, sample: Sample, *args: Any, **kwargs: Any) -> Any:
+def _forward(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     import torch
 
     if not torch.is_grad_enabled():
-        return operator.call(sample, args=args, kwargs=kwargs)
+        return function(*args, **kwargs)
     with torch.no_grad():
-        return operator.call(sample, args=args, kwargs=kwargs)
+        return function(*args, **kwargs)
 
 
 def _inplace(operator: Operator, sample: Sample, layout: str, *args: Any, **kwargs: Any) -> Any:

@@ -90,7 +90,7 @@ def check(
     reason = _why_not(operator, form, direction, device)
     if reason:
         return replace(found, reason=reason)
-    sample = _sample_in(operator, form, direction, seed)
+    sample = sample_in(operator, form, direction, seed)
     if sample is None:
         return replace(found, reason=_none_takes(form))
     layout = form if form in layouts.LAYOUTS else ""
@@ -141,7 +141,7 @@ def _why_not(operator: Operator, form: str, direction: str, device: Any) -> str:
     return ""
 
 
-def _sample_in(operator: Operator, form: str, direction: str, seed: int) -> Sample | None:
+def sample_in(operator: Operator, form: str, direction: str, seed: int) -> Sample | None:
     """The first sample that takes the form, in the shape in which it does.
 
     New shapes are made of samples with different elements first.

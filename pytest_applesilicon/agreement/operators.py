@@ -77,7 +77,8 @@ def check(
     tally = Tally()
     queue = Queue(tally)
     drawn = operator.samples(dtype, seed=seed, count=count, before_more=queue.finish)
-    with warnings.catch_warnings():
+    # Gradients are switched on where they are asked for.
+    with warnings.catch_warnings(), torch.no_grad():
         # torch's samples use deprecated operators too, and say so.
         warnings.simplefilter("ignore")
         for position, one in enumerate(drawn):
@@ -86,7 +87,7 @@ def check(
             if directions.is_refused(direction, one):
                 continue
             run = Run(operator, one, dtype, target, direction, same_dtype_last=same_dtype_last)
-            queue.add(run.begun(), position)
+            queue.add(run.ran(), position)
         queue.finish()
     found = OpOutcome(operator.name, operator.category, dtype, direction, **tally.figures)
     if found.outcome == "wrong":
@@ -119,7 +120,7 @@ def sample_outcome(
 
     run = Run(operator, sample, dtype, torch.device(device), direction, layout=layout)
     tally = Tally()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         tally.add(run.found(), 0)
     return OpOutcome(operator.name, operator.category, dtype, direction, **tally.figures)

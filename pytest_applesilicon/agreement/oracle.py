@@ -6,23 +6,28 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec
 
-from pytest_applesilicon.agreement import blocks, decomposition, envelope, judging, selection
+from pytest_applesilicon.agreement import (
+    blocks,
+    decomposition,
+    envelope,
+    judging,
+    result_dtypes,
+    selection,
+)
 from pytest_applesilicon.agreement.evidence import Evidence
 from pytest_applesilicon.agreement.perturbing import float64_by_default
 from pytest_applesilicon.agreement.same_dtype import other_path
 from pytest_applesilicon.agreement.walking import (
-    copied,
     dtype_name,
     leaves,
     moves,
-    on_host,
     to_host,
     widen,
     widen_named,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from pytest_applesilicon.agreement.judging import Judgement
 
@@ -83,7 +88,7 @@ class Unjudged(NamedTuple):
         """The name of a leaf's dtype."""
         name = self.oracle.dtypes[place]
         # ``item`` and ``tolist``: a number of the sample's dtype in a wider type.
-        return dtype_name(self.dtype) if name.startswith(_PYTHON) else name
+        return dtype_name(self.dtype) if name.startswith(result_dtypes.PYTHON) else name
 
 
 def prepared(
@@ -99,6 +104,7 @@ def prepared(
     splits: bool = False,
     full: bool = False,
     same_dtype_last: bool = False,
+    oracle: Oracle | None = None,
 ) -> SampleJudgement | Unjudged:
     """Look at what ``call`` gave on a device: all but the values by the envelope.
 
@@ -121,12 +127,14 @@ def prepared(
             ``median_allowed_ulp`` tells the whole envelope.
         same_dtype_last: try the same-dtype term after all others, so that ``needs_same_dtype``
             tells that nothing else is enough. It costs several times as much.
+        oracle: what ``oracles`` gave for the call; it is called unless given.
 
     Returns:
         the judgement, or what waits for its values to be judged.
     """
     results = leaves(actual)
-    oracle = oracle_of(call, args, kwargs, name)
+    if oracle is None:
+        (oracle,) = oracles([Call(call, args, kwargs, name)])
     mismatch = _shape_mismatch(results, oracle)
     if mismatch is not None:
         return mismatch
@@ -257,109 +265,72 @@ def _judge_special(
     return None
 
 
-def evaluate(call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The leaves of the float64 result of ``call`` on the host.
+class Call(NamedTuple):
+    """What is judged, and with what it is called."""
 
-    Args:
-        call: what is judged; its tensors are passed as arguments, so that they can be widened.
-        args: the arguments in the sample's dtype, on any device. They are not written to.
-        kwargs: the keyword arguments.
+    #: Its tensors are passed as arguments, so that they can be widened.
+    function: Callable[..., Any]
+    #: In the sample's dtype, on any device. They are not written to.
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    #: The operator's, which lets the dtypes of a result be looked up once; or empty.
+    name: str = ""
+
+
+#: What a call raises that takes no float64.
+_REFUSALS = (RuntimeError, TypeError, ValueError, IndexError, AssertionError, OverflowError)
+
+
+def evaluate(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The leaves of the float64 result of a call on the host.
+
+    The arguments are those of ``Call``.
 
     Returns:
         host arrays, or other Python values, in the order of the output.
     """
     with float64_by_default():
-        return tuple([to_host(leaf) for leaf in leaves(call(*widen(args), **widen_named(kwargs)))])
+        return _wide(Call(function, args, kwargs))[1]
 
 
-def oracle_of(
-    call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], name: str = ""
-) -> Oracle:
-    """The oracle of a call; in the same dtype where the call takes no other.
+def oracles(calls: Iterable[Call]) -> list[Oracle]:
+    """The oracle of each call; in the same dtype where a call takes no other.
 
-    The arguments are those of ``evaluate``; ``name`` lets the dtypes of a result be looked up
-    once for each signature.
+    All calls in float64 are made in a row, which is faster than one at a time.
     """
+    with float64_by_default():
+        made = [(call, _tried(call)) for call in calls]
+    return [
+        Oracle(wide[1], _own_dtypes(call, wide[0])) if wide else _in_own_dtype(call)
+        for call, wide in made
+    ]
+
+
+def _tried(call: Call) -> tuple[list[Any], tuple[Any, ...]] | None:
     try:
-        exact = evaluate(call, args, kwargs)
-    except (RuntimeError, TypeError, ValueError, IndexError, AssertionError, OverflowError):
-        result = leaves(call(*other_path(args), **other_path(kwargs)))
-        exact = tuple(to_host(leaf) for leaf in result)
-        return Oracle(exact, _dtypes(result), same_dtype=True)
-    return Oracle(exact, _expected_dtypes(call, args, kwargs, name, len(exact)))
+        return _wide(call)
+    except _REFUSALS:
+        return None
 
 
-#: Before the type's name where a leaf is no tensor.
-_PYTHON = "Python "
-
-_DTYPES: dict[Any, tuple[str, ...]] = {}
-
-
-def forget() -> None:
-    """Forget the dtypes of results that were looked up, as in a new process."""
-    _DTYPES.clear()
+def _wide(call: Call) -> tuple[list[Any], tuple[Any, ...]]:
+    """The leaves in float64, as they are and as host arrays."""
+    wide = leaves(call.function(*widen(call.args), **widen_named(call.kwargs)))
+    return wide, tuple([to_host(leaf) for leaf in wide])
 
 
-def _dtypes(result: list[Any]) -> tuple[str, ...]:
-    return tuple([_dtype_of(leaf) for leaf in result])
+def _in_own_dtype(call: Call) -> Oracle:
+    result = leaves(call.function(*other_path(call.args), **other_path(call.kwargs)))
+    exact = tuple([to_host(leaf) for leaf in result])
+    return Oracle(exact, result_dtypes.names_of(result), same_dtype=True)
 
 
-def _dtype_of(leaf: Any) -> str:
-    """The dtype of a tensor, or the type of another value."""
-    import torch
-
-    if isinstance(leaf, torch.Tensor):
-        return _NAMES.get(leaf.dtype) or _NAMES.setdefault(leaf.dtype, dtype_name(leaf.dtype))
-    return f"{_PYTHON}{type(leaf).__name__}"
-
-
-#: The dtypes that were met, and their names.
-_NAMES: dict[Any, str] = {}
-
-
-def _expected_dtypes(
-    call: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    name: str,
-    count: int,
-) -> tuple[str, ...]:
-    """The dtypes of the result in the sample's own dtype, from one run of each signature."""
+def _own_dtypes(call: Call, wide: list[Any]) -> tuple[str, ...]:
+    """The dtypes of the result in the sample's own dtype."""
+    function, args, kwargs, name = call
     if not name:
-        return _same_dtypes(call, args, kwargs)
-    key = name, _signature(args), _signature(kwargs) if kwargs else None, count
-    known = _DTYPES.get(key)
-    if known is None:
-        known = _DTYPES[key] = _same_dtypes(call, args, kwargs)
-    return known
-
-
-def _same_dtypes(
-    call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[str, ...]:
-    return _dtypes(leaves(call(*copied(on_host(args)), **copied(on_host(kwargs)))))
-
-
-def _signature(value: Any) -> Any:
-    """What of the arguments can decide the dtypes of a result."""
-    kind = value.__class__
-    if kind is int or kind is float:
-        return kind
-    if kind is bool or kind is str or value is None:
-        return value
-    if kind is tuple or kind is list:
-        return tuple([_signature(part) for part in value])
-    if kind is dict:
-        return tuple([(key, _signature(part)) for key, part in value.items()])
-    return _signature_of_tensor(kind, value)
-
-
-def _signature_of_tensor(kind: Any, value: Any) -> Any:
-    import torch
-
-    if kind is torch.Tensor:
-        return value.dtype, value.dim() == 0, value.numel() == 0
-    return value if kind is torch.dtype else kind
+        return result_dtypes.in_own_dtype(function, args, kwargs)
+    return result_dtypes.expected(function, args, kwargs, name, result_dtypes.names_of(wide))
 
 
 def _shape_mismatch(results: list[Any], oracle: Oracle) -> SampleJudgement | None:
@@ -368,11 +339,11 @@ def _shape_mismatch(results: list[Any], oracle: Oracle) -> SampleJudgement | Non
     if count != len(oracle.exact):
         return SampleJudgement("type", 0, f"{count} leaves", f"{len(oracle.exact)} leaves")
     for place, (leaf, exact) in enumerate(zip(results, oracle.exact, strict=True)):
-        wanted, given = oracle.dtypes[place], _dtype_of(leaf)
+        wanted, given = oracle.dtypes[place], result_dtypes.name_of(leaf)
         shapes = getattr(leaf, "shape", ()), getattr(exact, "shape", ())
         if given == wanted and shapes[0] == shapes[1]:
             continue
-        if given.startswith(_PYTHON) != wanted.startswith(_PYTHON):
+        if given.startswith(result_dtypes.PYTHON) != wanted.startswith(result_dtypes.PYTHON):
             return SampleJudgement("type", place, given, wanted, leaves=count)
         if shapes[0] != shapes[1]:
             texts = str(tuple(shapes[0])), str(shapes[1])

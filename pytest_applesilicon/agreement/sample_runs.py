@@ -19,13 +19,14 @@ from pytest_applesilicon.agreement import (
 )
 from pytest_applesilicon.agreement.lacking import is_lacking
 from pytest_applesilicon.agreement.tally import Found
-from pytest_applesilicon.agreement.together import Together
+from pytest_applesilicon.agreement.together import MOST_ELEMENTS, Together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pytest_applesilicon.agreement.tally import Tally
     from pytest_applesilicon.opinfo import Operator, Sample
+    from pytest_applesilicon.opinfo.kinds import Kind
 
 #: Operators whose other tensors must stay on the CPU: torch refuses them on any device.
 _PLACES_ON_THE_HOST = frozenset({"tensor_split"})
@@ -45,28 +46,33 @@ class Run:
 
     def found(self) -> Found:
         """What the sample shows."""
-        begun = self.begun()
-        return begun if isinstance(begun, Found) else begun.found()
+        ran = self.ran()
+        return ran if isinstance(ran, Found) else found_of([ran])[0]
 
-    def begun(self) -> Found | Waiting:
-        """What the sample shows, or what waits for its values to be judged."""
-        import torch
-
+    def ran(self) -> Found | Ran:
+        """Make the call on the device: what it gave, or what the sample shows without."""
         call = directions.call_of(self.operator, self.sample, self.direction, self.layout)
         args, kwargs = self.sample.args, dict(self.sample.kwargs)
         ran_on_cpu: list[str] = []
-        # Entered once for all calls of the sample; gradients switch it on where they need it.
-        with torch.no_grad():
-            try:
-                actual = self._on_device(call, args, kwargs, ran_on_cpu)
-            except Exception as error:  # whatever an operator raises is an outcome
-                return self._raised(error, call, args, kwargs)
-            return self._prepared(self._call(), kwargs, actual, ran_on_cpu)
+        try:
+            actual = self._on_device(call, args, kwargs, ran_on_cpu)
+        except Exception as error:  # whatever an operator raises is an outcome
+            return self._raised(error, call, args, kwargs)
+        results = walking.leaves(actual)
+        elsewhere = self._elsewhere(results)
+        if elsewhere:
+            reason = f"{self._place()}: the result is on {elsewhere}, not on {self.device}"
+            return Found("wrong", reason)
+        # Selections and decompositions are told by name; a gradient is neither, and what works
+        # in place keeps its dtype.
+        name = self.operator.name if self._told_by_name() else ""
+        return Ran(self, oracle.Call(self._on_host(call), args, kwargs, name), results, ran_on_cpu)
 
-    def _call(self) -> Callable[..., Any]:
+    def _on_host(self, call: Callable[..., Any]) -> Callable[..., Any]:
         # The layout ``expanded`` has another upstream gradient, the others store it otherwise.
-        layout = self.layout if self.layout == "expanded" else ""
-        return directions.call_of(self.operator, self.sample, self.direction, layout)
+        if self.layout in ("", "expanded"):
+            return call
+        return directions.call_of(self.operator, self.sample, self.direction)
 
     def _on_device(
         self,
@@ -116,42 +122,31 @@ class Run:
             return Found("not-run", text)
         return Found("wrong", f"{self._place()} raised {text}; the CPU does not")
 
-    def _prepared(
-        self,
-        call: Callable[..., Any],
-        kwargs: dict[str, Any],
-        actual: Any,
-        ran_on_cpu: list[str],
-    ) -> Found | Waiting:
+    def judged(self, ran: Ran, exact: oracle.Oracle) -> Found | Waiting:
+        """What the sample shows by the oracle, or what waits for its values to be judged."""
         import torch
 
-        results = walking.leaves(actual)
-        elsewhere = self._elsewhere(results)
-        if elsewhere:
-            reason = f"{self._place()}: the result is on {elsewhere}, not on {self.device}"
-            return Found("wrong", reason)
+        call = ran.call
         found = oracle.prepared(
-            results,
-            call,
-            self.sample.args,
-            kwargs,
+            ran.results,
+            call.function,
+            call.args,
+            call.kwargs,
             getattr(torch, self.dtype),
-            # Selections and decompositions are told by name; a gradient is neither, and what
-            # works in place keeps its dtype.
-            name=self.operator.name if self._told_by_name() else "",
-            kind="floating"
-            if self.direction == "gradient" and self.operator.kind != "random"
-            else self.operator.kind_of(self.sample),
+            name=call.name,
+            kind=self._kind(),
             splits=self.direction == "forward" and self.operator.name not in shapes.UNCHECKED,
             same_dtype_last=self.same_dtype_last,
+            oracle=exact,
         )
         if isinstance(found, oracle.Unjudged):
-            return Waiting(self, found, call, self._ran(ran_on_cpu))
-        return self.told(found, call, self._ran(ran_on_cpu))
+            return Waiting(self, found, call.function, ran.where())
+        return self.told(found, call.function, ran.where())
 
-    @staticmethod
-    def _ran(ran_on_cpu: list[str]) -> Found:
-        return Found("fallback" if ran_on_cpu else "native", ", ".join(ran_on_cpu))
+    def _kind(self) -> Kind:
+        if self.direction == "gradient" and self.operator.kind != "random":
+            return "floating"
+        return self.operator.kind_of(self.sample)
 
     def told(self, judged: oracle.SampleJudgement, call: Callable[..., Any], ran: Found) -> Found:
         """What the judgement of a result says.
@@ -221,6 +216,29 @@ def _copying(device: Any) -> Callable[[Any], Any]:
     return leaf
 
 
+class Ran(NamedTuple):
+    """A sample that ran, and whose oracle waits to be found."""
+
+    run: Run
+    #: On the host.
+    call: oracle.Call
+    #: The leaves, on the device.
+    results: list[Any]
+    #: Operators that ran on the CPU.
+    ran_on_cpu: list[str]
+
+    def where(self) -> Found:
+        """Where it ran."""
+        return Found("fallback" if self.ran_on_cpu else "native", ", ".join(self.ran_on_cpu))
+
+    @property
+    def elements(self) -> int:
+        """Of all tensors in the result."""
+        import torch
+
+        return sum([leaf.numel() for leaf in self.results if isinstance(leaf, torch.Tensor)])
+
+
 class Waiting(NamedTuple):
     """A sample that ran, and whose values wait to be judged."""
 
@@ -248,25 +266,42 @@ class Queue:
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
-        self._samples: list[tuple[Found | Waiting, int]] = []
-        self._together = Together()
+        self._samples: list[tuple[Found | Ran, int]] = []
+        self._elements = 0
 
-    def add(self, begun: Found | Waiting, position: int) -> None:
-        """Take in what ``Run.begun`` gave for the sample at a position."""
-        if isinstance(begun, Waiting) and not self._together.takes(begun.unjudged):
-            begun = begun.found()
-        self._samples.append((begun, position))
-        if len(self._samples) >= MOST_WAITING or self._together.is_full:
+    def add(self, ran: Found | Ran, position: int) -> None:
+        """Take in what ``Run.ran`` gave for the sample at a position."""
+        self._samples.append((ran, position))
+        if isinstance(ran, Ran):
+            self._elements += ran.elements
+        if len(self._samples) >= MOST_WAITING or self._elements > MOST_ELEMENTS:
             self.finish()
 
     def finish(self) -> None:
         """Judge what waits, and count it."""
-        figures = iter(self._together.judged())
+        found = iter(found_of([one for one, _ in self._samples if isinstance(one, Ran)]))
         for one, position in self._samples:
-            if isinstance(one, Waiting):
-                ratio, ulp = next(figures)
-                found = one.inside(ratio, ulp) if ratio <= 1.0 else one.found()
-                self._tally.add(found, position)
-            else:
-                self._tally.add(one, position)
+            self._tally.add(next(found) if isinstance(one, Ran) else one, position)
         self._samples.clear()
+        self._elements = 0
+
+
+def found_of(ran: Sequence[Ran]) -> list[Found]:
+    """What each sample shows; the values of small results are judged together."""
+    exact = oracle.oracles([one.call for one in ran])
+    judged = [one.run.judged(one, wide) for one, wide in zip(ran, exact, strict=True)]
+    together = Together()
+    are_taken = [isinstance(one, Waiting) and together.takes(one.unjudged) for one in judged]
+    figures = iter(together.judged())
+    return [
+        _found(one, next(figures) if is_taken else None)
+        for one, is_taken in zip(judged, are_taken, strict=True)
+    ]
+
+
+def _found(one: Found | Waiting, figures: tuple[float, float] | None) -> Found:
+    if isinstance(one, Found):
+        return one
+    if figures is not None and figures[0] <= 1.0:
+        return one.inside(*figures)
+    return one.found()

@@ -41,6 +41,7 @@ UNCHECKED = frozenset(
         "_native_batch_norm_legit",
         "_segment_reduce.lengths",
         "_segment_reduce.offsets",
+        "lu_unpack",
         "native_batch_norm",
         "native_group_norm",
         "nn.functional.pdist",

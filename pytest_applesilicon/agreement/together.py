@@ -6,6 +6,7 @@ Most results lie inside, and for a small one the calls of NumPy cost more than i
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from pytest_applesilicon.agreement import blocks, envelope
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from pytest_applesilicon.agreement.oracle import Unjudged
 
-#: Elements of a result up to which it is judged with others, and of all of them at once.
+#: Elements of a result up to which it is judged with others, and of those that wait for more.
 MOST_ELEMENTS = 2**13
 
 
@@ -30,7 +31,6 @@ class Together:
         #: The leaves by their dtype, on the device and on the host, with their result's place.
         self._leaves: defaultdict[Any, list[tuple[int, Any, Any]]] = defaultdict(list)
         self._count = 0
-        self._elements = 0
 
     def takes(self, one: Unjudged) -> bool:
         """Take in a result, unless it is to be judged alone.
@@ -38,12 +38,15 @@ class Together:
         That are large ones, and those with a leaf that is neither a floating array of real
         numbers nor the very integers or booleans of its oracle.
         """
+        import numpy as np
+
         taken = []
         elements = 0
         for place, (host, exact) in enumerate(zip(one.hosts, one.oracle.exact, strict=True)):
-            kind = getattr(getattr(exact, "dtype", None), "kind", None)
-            if kind == "f" and exact.size and one.dtype_of(place) in envelope.DTYPE_INFO:
-                taken.append(((one.dtype_of(place), host.dtype.char), host, exact))
+            kind = exact.dtype.kind if isinstance(exact, np.ndarray) else ""
+            dtype = one.dtype_of(place)
+            if kind == "f" and exact.size and dtype in envelope.DTYPE_INFO:
+                taken.append(((dtype, host.dtype.char), host, exact))
                 elements += exact.size
             elif kind not in _WHOLE or not blocks.is_same(host, exact):
                 return False
@@ -52,13 +55,7 @@ class Together:
         for key, host, exact in taken:
             self._leaves[key].append((self._count, host, exact))
         self._count += 1
-        self._elements += elements
         return True
-
-    @property
-    def is_full(self) -> bool:
-        """Whether there are as many elements as are worth judging at once."""
-        return self._elements > MOST_ELEMENTS
 
     def judged(self) -> list[tuple[float, float]]:
         """The largest error of each result in units of the dtype bound, and in ULP.
@@ -75,7 +72,7 @@ class Together:
                 if before == before and not ratio <= before:  # a NaN stays
                     found[place] = ratio, ratio * bound
         self._leaves.clear()
-        self._count = self._elements = 0
+        self._count = 0
         return found
 
 
@@ -83,9 +80,9 @@ def _largest(leaves: Sequence[Any], dtype: str) -> list[float]:
     """The largest error of each leaf, in units of the dtype bound; NaN where one is NaN."""
     import numpy as np
 
-    actual = np.concatenate([host.reshape(-1) for host, _ in leaves])
-    exact = np.concatenate([wide.reshape(-1) for _, wide in leaves])
-    starts = np.cumsum([0, *(wide.size for _, wide in leaves[:-1])])
+    actual = np.concatenate([host for host, _ in leaves], axis=None)
+    exact = np.concatenate([wide for _, wide in leaves], axis=None)
+    starts = list(accumulate([wide.size for _, wide in leaves[:-1]], initial=0))
     with np.errstate(all="ignore"):
         ratio, *_ = blocks.ratios(actual, exact, dtype)
         if not ratio.max() <= 1.0:

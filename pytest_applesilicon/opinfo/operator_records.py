@@ -127,6 +127,11 @@ class Operator:
             return "floating"
         return self.kind
 
+    @property
+    def function(self) -> Callable[..., Any]:
+        """What is called, forward, with the arguments of a sample."""
+        return _unseeded(self._info.op)
+
     def call(
         self,
         sample: Sample,
@@ -140,8 +145,7 @@ class Operator:
         own entries seed 42 for each call.) Those that fill, such as ``zero_``, and nothing else,
         change their first argument: give them a clone.
         """
-        function = _unseeded(self._info.op)
-        return function(*_or(args, sample.args), **_or(kwargs, sample.kwargs))
+        return self.function(*_or(args, sample.args), **_or(kwargs, sample.kwargs))
 
     def call_inplace(
         self,
@@ -173,8 +177,7 @@ class Operator:
         """The result written to ``outs``: a tensor, or a tuple of them."""
         if not self.out:
             raise ValueError(f"{self.name} does not take out=")
-        function = _unseeded(self._info.op)
-        return function(*_or(args, sample.args), **_or(kwargs, sample.kwargs), out=outs)
+        return self.function(*_or(args, sample.args), **_or(kwargs, sample.kwargs), out=outs)
 
 
 @cache

@@ -111,6 +111,14 @@ def test_what_the_host_refuses_is_not_judged_and_said():
     assert found.reason == "the host refuses every zero_dim input made of its first 16 samples"
 
 
+@pytest.mark.parametrize("name", sorted(shapes.UNCHECKED))
+def test_no_shape_is_tried_of_a_kernel_that_would_read_past_its_arguments(name):
+    found = checked(name, "five_dim")
+
+    assert found.outcome == "not-run"
+    assert found.reason.startswith("its kernel on the CPU does not check shapes")
+
+
 def test_known_errors_of_the_cpu_are_still_there():
     """Where one is gone, its entry goes as well."""
     expanded = torch.arange(5.0).expand(2, 5)

@@ -98,14 +98,6 @@ def test_large_results_complex_ones_and_wrong_integers_are_judged_alone():
     assert together.judged() == []
 
 
-def test_what_waits_is_full_before_it_is_large():
-    together = Together()
-    assert together.takes(off(0, count=MOST_ELEMENTS))
-    assert not together.is_full
-    assert together.takes(off(0, count=1))
-    assert together.is_full
-
-
 def test_all_samples_of_an_operator_show_what_each_shows_alone(monkeypatch):
     def check() -> Any:
         return [
@@ -120,21 +112,32 @@ def test_all_samples_of_an_operator_show_what_each_shows_alone(monkeypatch):
     assert min(one.samples for one in queued) > 5
 
 
+class Sample:
+    """One that ran, and of which what waits to be judged is given."""
+
+    def __init__(self, unjudged: oracle.Unjudged) -> None:
+        self.unjudged = unjudged
+
+    def judged(self, ran: sample_runs.Ran, _: Any) -> Any:
+        return sample_runs.Waiting(ran.run, self.unjudged, torch.clone, ran.where())
+
+    def told(self, *_: Any) -> Found:
+        return Found("wrong", "judged alone")
+
+
+def ran(units: float, elements: int = 1) -> sample_runs.Ran:
+    """A sample of which one element is that many ULP off."""
+    sample: Any = Sample(off(units))
+    call = oracle.Call(torch.clone, (torch.ones(1),), {})
+    return sample_runs.Ran(sample, call, [torch.ones(elements)], [])
+
+
 def test_the_first_of_two_wrong_samples_is_told_wherever_they_are_judged():
     """The first waits to be judged, the second does not."""
-
-    class Sample:
-        def __init__(self, unjudged: oracle.Unjudged | None) -> None:
-            self.unjudged = unjudged
-
-        def told(self, *_: Any) -> Found:
-            return Found("wrong", "judged alone")
-
     tally = Tally()
     queue = sample_runs.Queue(tally)
-    waiting = sample_runs.Waiting(Sample(None), off(1000), torch.clone, Found("native"))
-    queue.add(sample_runs.Waiting(Sample(None), off(1), torch.clone, Found("native")), 0)
-    queue.add(waiting, 1)
+    queue.add(ran(1), 0)
+    queue.add(ran(1000), 1)
     queue.add(Found("wrong", "raised"), 2)
     assert tally.samples == 0
     queue.finish()
@@ -142,6 +145,16 @@ def test_the_first_of_two_wrong_samples_is_told_wherever_they_are_judged():
     assert (tally.samples, tally.position) == (3, 1)
     assert tally.worst == Found("wrong", "judged alone")
     assert (tally.ulp, tally.envelope) == (1.0, 0.25)
+
+
+def test_what_is_large_does_not_wait():
+    tally = Tally()
+    queue = sample_runs.Queue(tally)
+    queue.add(ran(1, elements=MOST_ELEMENTS), 0)
+    assert tally.samples == 0
+    queue.add(ran(2), 1)
+
+    assert tally.samples == 2
 
 
 def test_samples_do_not_wait_for_ever():
