@@ -22,7 +22,7 @@ class Placing:
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
         with _on_its_device(item):
             yield
-        if marks.has_own_device(item) and marks.ours(item):
+        if marks.has_own_device(item):
             marks.skip_on_own_device(item, selection_of(item.config))
 
     @pytest.hookimpl(wrapper=True)

@@ -66,8 +66,7 @@ def is_ours(name: str) -> bool:
 
 def variables(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables of the MPS backend that are set."""
-    # The others are most of them, and this is asked after each test.
-    return {name: environ[name] for name in environ if name[:8] == "PYTORCH_" and is_ours(name)}
+    return {name: environ[name] for name in environ if is_ours(name)}
 
 
 def environment_problems(environ: Mapping[str, str] = os.environ) -> list[str]:

@@ -103,15 +103,19 @@ class Composites:
             called = self._called.pop()
         return tuple(dict.fromkeys(called)), whole
 
+    def is_dispatched(self, func: Any) -> bool:
+        """Whether an operator is in torch's dispatcher; ``prim::device``, for one, is not."""
+        return bool(self._torch._C._dispatch_has_kernel(func.name()))
+
     def _kind(self, func: Any) -> str:
         """Of a composite: ``explicit`` or ``implicit``; empty for what has a kernel."""
         known = self._kinds.get(func)
         if known is None:
             has, name = self._torch._C._dispatch_has_kernel_for_dispatch_key, func.name()
             known = ""
-            # To ask for the kernels of what is not in the dispatcher is an error.
-            there = self._torch._C._dispatch_has_kernel(name)
-            if there and not has(name, "CPU") and name.removeprefix("aten::") not in OPAQUE:
+            # To ask for the kernels of another one is an error.
+            here = self.is_dispatched(func)
+            if here and not has(name, "CPU") and name.removeprefix("aten::") not in OPAQUE:
                 known = "explicit" if any(has(name, key) for key in _EXPLICIT) else ""
                 known = "implicit" if has(name, _IMPLICIT) else known
             self._kinds[func] = known

@@ -184,7 +184,6 @@ class _New:
 
         self._recorder = recorder
         self._torch = torch
-        self._in_dispatcher = torch._C._dispatch_has_kernel
         self.composites = Composites(torch)
         self._skipped = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
         self._shown: dict[str, str] = {}
@@ -192,8 +191,8 @@ class _New:
     def call(self, key: Any, func: Any, args: Any, kwargs: Any) -> Any:
         """Call an operator, and keep what its signature needs."""
         tensors = self._tensors(args)
-        # What is not in the dispatcher, such as ``prim::device``, asks for facts of a tensor.
-        if not self._in_dispatcher(func.name()) or not self._on_host(tensors, kwargs):
+        # What is not in the dispatcher asks for facts of a tensor.
+        if not self.composites.is_dispatched(func) or not self._on_host(tensors, kwargs):
             self._recorder._seen[key] = [0, "", 0, None]
             self._recorder._of.setdefault(func, 0)
             return func(*args, **kwargs)

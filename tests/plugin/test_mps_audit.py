@@ -157,7 +157,7 @@ def test_what_was_imported_is_left_to_the_collector_again_after_the_run(pytester
     )
     pytester.makepyfile(
         """
-        import gc, sys, torch
+        import gc, torch
 
         class Cycle:
             pass

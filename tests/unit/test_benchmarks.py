@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import pytest
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 torch = pytest.importorskip("torch", reason="the benchmarks of operators need torch")
 pytest.importorskip("expecttest", reason="torch's operator database needs expecttest")
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
 
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the benchmarks are not installed")
+@pytest.fixture
+def planted(program):
+    return program("planted")
 
 
 @pytest.fixture
-def benchmark_module(monkeypatch):
-    """Imports a program of ``benchmarks/``, which find one another as in their own folder."""
-    monkeypatch.syspath_prepend(FOLDER)
-
-    def load(name: str) -> ModuleType:
-        return importlib.import_module(name)
-
-    yield load
-    for name in ("planted", "sensitivity", "sweep"):
-        sys.modules.pop(name, None)
-
-
-@pytest.fixture
-def planted(benchmark_module):
-    return benchmark_module("planted")
-
-
-@pytest.fixture
-def sensitivity(benchmark_module):
-    return benchmark_module("sensitivity")
+def sensitivity(program):
+    return program("sensitivity")
 
 
 def one_plus(ulps: int) -> torch.Tensor:

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from pathlib import Path
-
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
 
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the benchmarks are not installed")
+@pytest.fixture
+def gate(program):
+    return program("gate")
 
 
 @pytest.fixture
-def gate(monkeypatch):
-    monkeypatch.syspath_prepend(FOLDER)
-    yield importlib.import_module("gate")
-    sys.modules.pop("gate", None)
-
-
-@pytest.fixture
-def fidelity(monkeypatch):
-    monkeypatch.syspath_prepend(FOLDER)
-    yield importlib.import_module("fidelity")
-    sys.modules.pop("fidelity", None)
+def fidelity(program):
+    return program("fidelity")
 
 
 def trials(gate, *, same=(), slower=()):

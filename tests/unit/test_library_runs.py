@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import sys
 from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
 RECORDED = Path(__file__).with_name("recorded_libraries") / "failures.json"
-PROGRAMS = ("libraries", "library_child", "library_failures", "library_report")
-
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the benchmarks are not installed")
-
-
-@pytest.fixture
-def program(monkeypatch):
-    """Imports a program of ``benchmarks/``."""
-    monkeypatch.syspath_prepend(FOLDER)
-    yield importlib.import_module
-    for name in PROGRAMS:
-        sys.modules.pop(name, None)
 
 
 @pytest.mark.parametrize(
