@@ -7,6 +7,7 @@ called: dtypes, layouts of memory, which sizes are 0 or 1, and the arguments tha
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Composites:
         self._torch = torch
         self._keys = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
         self._kinds: dict[Any, str] = {}
+        self._dispatched: dict[Any, bool] = {}
         self._known: dict[Any, tuple[Tree, ...]] = {}
         #: What the composites that are running have called so far, the outermost first.
         self._called: list[list[Tree]] = []
@@ -50,14 +52,15 @@ class Composites:
 
     def call_inside(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Make a call of the composite that is watched."""
-        called: tuple[Tree, ...] = ()
+        called: list[Tree] = []
         try:
             # Some kernels of the CPU come back to their own operator with other arguments.
-            if func not in self._running and self._kind(func) and self._is_strided(args):
-                called, _ = self._watched(func, args, kwargs)
+            if func not in self._running and self._kind(func) and self._is_watchable(args, kwargs):
+                with contextlib.suppress(Exception):  # as in _watched
+                    return self._taken_apart(func, args, kwargs, called)
             return func(*args, **kwargs)
         finally:
-            self.add(func, called)
+            self.add(func, tuple(dict.fromkeys(called)))
 
     def add(self, func: Any, called: tuple[Tree, ...]) -> None:
         """Note a call of the composite that is watched."""
@@ -66,7 +69,7 @@ class Composites:
     def called(self, func: Any, args: Any, kwargs: Any) -> tuple[Tree, ...]:
         """What an operator calls, where it is made of others on the CPU too."""
         kind = self._kind(func)
-        if not kind or not self._is_strided(args):
+        if not kind or not self._is_watchable(args, kwargs):
             return ()
         if kind == "implicit":
             return self._watched(func, args, kwargs)[0]
@@ -84,28 +87,36 @@ class Composites:
         The test's own run stays as it is.
         """
         torch = self._torch
-        if any(isinstance(one, torch.Generator) for one in kwargs.values()):
-            return (), False
         state = torch.get_rng_state()
-        self._called.append([])
-        self._running.append(func)
+        called: list[Tree] = []
         whole = False
         try:
             copies, named = _copied(torch, args), _copied(torch, kwargs)
-            with self.mode:
-                func.redispatch(self._keys, *copies, **named)
+            self._taken_apart(func, copies, named, called)
             whole = True
         except Exception:  # noqa: S110 - a number in place of a tensor, for one: what was seen counts
             pass
         finally:
             torch.set_rng_state(state)
-            self._running.pop()
-            called = self._called.pop()
         return tuple(dict.fromkeys(called)), whole
+
+    def _taken_apart(self, func: Any, args: Any, kwargs: Any, called: list[Tree]) -> Any:
+        """Run a composite; what it calls goes to the end of ``called``."""
+        self._called.append(called)
+        self._running.append(func)
+        try:
+            with self.mode:
+                return func.redispatch(self._keys, *args, **kwargs)
+        finally:
+            self._running.pop()
+            self._called.pop()
 
     def is_dispatched(self, func: Any) -> bool:
         """Whether an operator is in torch's dispatcher; ``prim::device``, for one, is not."""
-        return bool(self._torch._C._dispatch_has_kernel(func.name()))
+        known = self._dispatched.get(func)
+        if known is None:
+            known = self._dispatched[func] = self._torch._C._dispatch_has_kernel(func.name())
+        return known
 
     def _kind(self, func: Any) -> str:
         """Of a composite: ``explicit`` or ``implicit``; empty for what has a kernel."""
@@ -120,6 +131,13 @@ class Composites:
                 known = "implicit" if has(name, _IMPLICIT) else known
             self._kinds[func] = known
         return known
+
+    def _is_watchable(self, args: Any, kwargs: Any) -> bool:
+        """Whether copies of the arguments do what they do: those of a generator do not."""
+        generator = self._torch.Generator
+        return self._is_strided(args) and not any(
+            isinstance(one, generator) for one in kwargs.values()
+        )
 
     def _is_strided(self, args: Any) -> bool:
         torch = self._torch

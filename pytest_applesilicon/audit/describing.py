@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
 import functools
 from typing import Any
 
@@ -21,14 +20,11 @@ class NotDescribedError(ValueError):
 
 def describe(value: Any) -> Any:
     """A plain value for an argument: a number or text as it is, else a dict with one main key."""
-    import torch
-
-    if value is None or isinstance(value, (bool, str)):
+    if value is None or isinstance(value, (int, str)):
         return value
+    torch = _torch()
     if isinstance(value, torch.Tensor):
-        return _tensor(value)
-    if isinstance(value, int):
-        return value
+        return _tensor(torch, value)
     if isinstance(value, float):
         # JSON has no such numbers as infinity.
         return value if value - value == 0 else {"float": str(value)}
@@ -44,13 +40,16 @@ def describe(value: Any) -> Any:
     return {"other": type(value).__name__}
 
 
-def _tensor(tensor: Any) -> dict[str, Any]:
+@functools.cache
+def _torch() -> Any:
+    """It is imported by who records; an import in each call would cost as much as the rest."""
     import torch
 
-    found: dict[str, Any] = {
-        "tensor": _name(tensor.dtype),
-        "shape": list(tensor.shape),
-    }
+    return torch
+
+
+def _tensor(torch: Any, tensor: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {"tensor": _name(tensor.dtype), "shape": list(tensor.shape)}
     if tensor.layout is not torch.strided:
         return {**found, "layout": str(tensor.layout).removeprefix("torch.")}
     if not tensor.is_contiguous():
@@ -59,30 +58,34 @@ def _tensor(tensor: Any) -> dict[str, Any]:
         found["offset"] = tensor.storage_offset()
     if tensor.requires_grad:
         found["requires_grad"] = True
-    # A subclass or a tensor without memory has no values to look at.
-    with contextlib.suppress(RuntimeError, TypeError, NotImplementedError):
-        found |= _values(tensor.detach())
+    # A subclass has no values to look at.
+    if type(tensor) is torch.Tensor or type(tensor) is torch.nn.Parameter:
+        _add_values(torch, tensor, found)
     return found
 
 
-def _values(tensor: Any) -> dict[str, Any]:
-    import torch
-
+def _add_values(torch: Any, tensor: Any, found: dict[str, Any]) -> None:
     count = tensor.numel()
-    if not count or not tensor.is_cpu or type(tensor) is not torch.Tensor:
-        return {}
-    if count * tensor.element_size() <= _KEPT_BYTES:
-        raw = tensor.resolve_conj().resolve_neg()
-        if tensor.dtype not in _of_numpy():
-            raw = raw.contiguous().reshape(-1).view(torch.uint8)
-        return {"bytes": binascii.b2a_base64(raw.numpy().tobytes(), newline=False).decode()}
-    if tensor.is_complex() or count > _LOOKED_AT:
-        return {}
-    if tensor.dtype is torch.bool:
-        return {"low": 0, "high": 1}
-    low, high = [one.item() for one in _limits(tensor)]
-    low, high = float(low), float(high)
-    return {"low": low, "high": high} if low - low == 0 and high - high == 0 else {}
+    if not count or not tensor.is_cpu:
+        return
+    try:
+        if count * tensor.element_size() <= _KEPT_BYTES:
+            found["bytes"] = _bytes(torch, tensor.detach())
+        elif tensor.dtype is torch.bool:
+            found |= {"low": 0, "high": 1}
+        elif count <= _LOOKED_AT and not tensor.is_complex():
+            low, high = [float(one.item()) for one in _limits(tensor.detach())]
+            if low - low == 0 and high - high == 0:
+                found |= {"low": low, "high": high}
+    except (RuntimeError, TypeError, NotImplementedError):
+        return  # a tensor without memory
+
+
+def _bytes(torch: Any, tensor: Any) -> str:
+    raw = tensor.resolve_conj().resolve_neg() if tensor.is_complex() or tensor.is_neg() else tensor
+    if tensor.dtype not in _of_numpy():
+        raw = raw.contiguous().reshape(-1).view(torch.uint8)
+    return binascii.b2a_base64(raw.numpy().tobytes(), newline=False).decode()
 
 
 def _limits(tensor: Any) -> Any:

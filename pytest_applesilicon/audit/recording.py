@@ -14,6 +14,7 @@ from typing import Any
 
 from pytest_applesilicon.audit.composites import Composites, name_of
 from pytest_applesilicon.audit.describing import describe
+from pytest_applesilicon.audit.keys import Keys
 from pytest_applesilicon.audit.signatures import Signature, Tree
 
 #: Signatures of one operator that are told apart; what comes later is told apart by dtypes
@@ -29,6 +30,9 @@ WHOLE = ("linalg_svd", "linalg_svd.U")
 #: would take as long as recording them does.
 _CALLS, _LAST, _TESTS, _FACTS = range(4)
 
+#: In place of the facts of calls that concern no device: those on the device ``meta``.
+_OF_NO_DEVICE = b""
+
 
 class Recorder:
     """The signatures of a process; ``watching()`` records while it is entered."""
@@ -38,8 +42,8 @@ class Recorder:
         self._seen: dict[Any, list[Any]] = {}
         #: Signatures by operator. It keeps the operator: an id is that of one as long as it lives.
         self._of: dict[Any, int] = {}
-        #: Operators with as many signatures as are told apart.
-        self._crowded: set[Any] = set()
+        #: The ids of those with as many signatures as are told apart.
+        self._crowded: set[int] = set()
         self.test = ""
         """The id of the test that is running."""
         self._libraries: list[Any] = []
@@ -58,11 +62,10 @@ class Recorder:
     @property
     def signatures(self) -> list[Signature]:
         """What was recorded so far."""
-        kept = {id(entry): entry for entry in self._seen.values()}
         return [
             Signature(calls=entry[_CALLS], tests=entry[_TESTS], **_unpacked(entry[_FACTS]))
-            for entry in kept.values()
-            if entry[_FACTS] is not None
+            for entry in self._seen.values()
+            if entry[_FACTS]
         ]
 
     @property
@@ -76,23 +79,11 @@ def _mode(recorder: Recorder) -> Any:  # noqa: C901 - inlined: a call costs what
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
-    tensor, parameter = torch.Tensor, torch.nn.Parameter
-    plain = frozenset(
-        {int, bool, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format}
-    )
+    keys = Keys(torch)
+    tensor, parameter, plain, default = keys.tensor, keys.parameter, keys.plain, keys.default
+    part, coarse = keys.part, keys.coarse
     seen, crowded = recorder._seen, recorder._crowded
-    new = _New(recorder)
-
-    def part(value: Any) -> Any:
-        if isinstance(value, tensor):
-            return (value.dtype, value.shape, value.is_contiguous(), value.requires_grad,
-                    value.is_cpu)  # fmt: skip
-        if value.__class__ is list:
-            # Sizes and dimensions: most lists are of these, and all of one kind.
-            if value and value[0].__class__ is int:
-                return tuple(value)
-            return tuple([part(one) for one in value])
-        return value if value.__class__ in plain else value.__class__
+    new = _New(recorder, keys)
 
     class Recording(TorchDispatchMode):  # type: ignore[misc]
         @classmethod
@@ -109,30 +100,31 @@ def _mode(recorder: Recorder) -> Any:  # noqa: C901 - inlined: a call costs what
         ) -> Any:
             # The hash of an operator is a function of Python; torch keeps every overload, so that
             # its id is one. The schema says how many parts of a key belong to an argument.
-            key: Any = (id(func),)
+            key: Any = (id(func), default())
             try:
-                for one in args:
-                    kind = one.__class__
-                    if kind is tensor or kind is parameter:
-                        key += (one.dtype, one.shape, one.is_contiguous(), one.requires_grad,
-                                one.is_cpu)  # fmt: skip
-                    elif kind in plain:
-                        key += (one,)
-                    else:
-                        key += (part(one),)
-                if kwargs:
-                    for name, one in kwargs.items():
-                        key += (name, one if one.__class__ in plain else part(one))
+                if key[0] in crowded:
+                    key = coarse(func, args, kwargs)
+                else:
+                    for one in args:
+                        kind = one.__class__
+                        if kind is tensor or kind is parameter:
+                            key += (one.dtype, one.shape, one.is_contiguous(), one.requires_grad,
+                                    one.is_cpu)  # fmt: skip
+                        elif kind in plain:
+                            key += (one,)
+                        else:
+                            key += (part(one),)
+                    if kwargs:
+                        for name, one in kwargs.items():
+                            key += (name, one if one.__class__ in plain else part(one))
                 entry = seen.get(key)
             except (RuntimeError, TypeError):
                 # A sparse tensor has no contiguity; a symbolic number has no hash.
-                key = (id(func), tuple(str(getattr(one, "dtype", type(one))) for one in args))
+                key = (*key[:2], tuple(str(getattr(one, "dtype", type(one))) for one in args))
                 entry = seen.get(key)
-            if entry is None:
-                entry = seen.get(new.coarse(func, args, kwargs)) if func in crowded else None
-                # Without facts the calls so far have raised: this one may be the first that works.
-                if entry is None or entry[_FACTS] is None:
-                    return new.call(key, func, args, kwargs or {})
+            # Without facts the calls so far have raised: this one may be the first that works.
+            if entry is None or entry[3] is None:
+                return new.call(key, func, args, kwargs or {})
             entry[0] += 1
             if entry[1] is not recorder.test:
                 entry[1] = recorder.test
@@ -144,7 +136,7 @@ def _mode(recorder: Recorder) -> Any:  # noqa: C901 - inlined: a call costs what
             """Record a composite as one call, and run it unseen."""
             with _disable_current_modes():
                 result = op.decompose(*args, **kwargs)
-            new.note((id(op), *(part(one) for one in args)), op, args, kwargs, result)
+            new.note(keys.whole(op, args), op, args, kwargs, result)
             return result
 
     made = Recording()
@@ -179,10 +171,11 @@ def _tell_of_whole(mode: Any, inside: Any) -> Any:
 class _New:
     """What is done for a call that was not seen before."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, keys: Keys) -> None:
         import torch
 
         self._recorder = recorder
+        self._keys = keys
         self._torch = torch
         self.composites = Composites(torch)
         self._skipped = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
@@ -193,12 +186,10 @@ class _New:
         tensors = self._tensors(args)
         # What is not in the dispatcher asks for facts of a tensor.
         if not self.composites.is_dispatched(func) or not self._on_host(tensors, kwargs):
-            self._recorder._seen[key] = [0, "", 0, None]
-            self._recorder._of.setdefault(func, 0)
+            self._recorder._seen[key] = [0, None, 0, _OF_NO_DEVICE]
             return func(*args, **kwargs)
         entry = self._entry(key, func, args, kwargs)
         if entry[_FACTS] is not None:
-            entry[_CALLS] += 1
             return func(*args, **kwargs)
         facts = self._before(func, args, kwargs, tensors)
         facts["called"] = self.composites.called(func, args, kwargs)
@@ -213,39 +204,28 @@ class _New:
         if self.composites.is_inside:
             self.composites.add(func, called)
             return
-        entry = self._recorder._seen.get(key)
-        if entry is None:
-            entry = self._entry(key, func, args, kwargs)
-            if entry[_FACTS] is None:
-                facts = self._before(func, args, kwargs, self._tensors(args))
-                facts |= {"results": self._dtypes(result), "called": called}
-                entry[_FACTS] = _packed(facts)
-                return
-        entry[_CALLS] += 1
+        entry = self._entry(key, func, args, kwargs)
+        if entry[_FACTS] is None:
+            facts = self._before(func, args, kwargs, self._tensors(args))
+            facts |= {"results": self._dtypes(result), "called": called}
+            entry[_FACTS] = _packed(facts)
 
     def _entry(self, key: Any, func: Any, args: Any, kwargs: Any) -> list[Any]:
-        """The place of a call among those kept: its own, or one shared with its like."""
+        """Count a call: in a place of its own, or in one shared with its like."""
         recorder = self._recorder
-        seen, of = recorder._seen, recorder._of
-        if of.get(func, 0) >= MOST:
-            recorder._crowded.add(func)
-            key = self.coarse(func, args, kwargs)
-            if key in seen:
-                return seen[key]
-        of[func] = of.get(func, 0) + 1
-        # A torch.Size is one more object for the collector of garbage; as a tuple it is none.
-        size = self._torch.Size
-        kept = tuple([tuple(one) if one.__class__ is size else one for one in key])
-        entry = seen[kept] = [1, recorder.test, 1, None]
+        entry = recorder._seen.get(key)
+        if entry is None:
+            if recorder._of.get(func, 0) >= MOST:
+                recorder._crowded.add(id(func))
+                key = self._keys.coarse(func, args, kwargs)
+            else:
+                recorder._of[func] = recorder._of.get(func, 0) + 1
+            entry = recorder._seen.setdefault(self._keys.kept(key), [0, None, 0, None])
+        entry[_CALLS] += 1
+        if entry[_LAST] is not recorder.test:
+            entry[_LAST] = recorder.test
+            entry[_TESTS] += 1
         return entry
-
-    def coarse(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """What tells the calls of a crowded operator apart: dtypes, and whether on the host."""
-        tensor = self._torch.Tensor
-        key = [id(func), kwargs.get("device") if kwargs else None]
-        for one in args:
-            key += (one.dtype, one.is_cpu) if isinstance(one, tensor) else (None,)
-        return tuple(key)
 
     def _on_host(self, tensors: list[Any], kwargs: Any) -> bool:
         """Whether a call concerns a device at all: not one on the device ``meta``."""

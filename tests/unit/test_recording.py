@@ -70,6 +70,15 @@ def test_what_a_composite_calls_is_seen(recorder):
     assert "put_" not in found
 
 
+def test_what_a_composite_calls_is_given_what_it_was_given_there(recorder):
+    """A copy of the view would be dense, and ``clone`` calls another operator for that."""
+    found = recorded(recorder, lambda: torch.nn.functional.pad(torch.ones(3, 3), (-1, -1)))
+
+    (clone,) = [inner for name, inner in found["constant_pad_nd"].called if name == "clone"]
+
+    assert [name for name, _ in clone] == ["empty_like", "copy_"]
+
+
 def test_svd_is_one_call_and_its_values_alone_are_another(recorder):
     x = torch.eye(3)
     found = recorded(recorder, lambda: (torch.linalg.svd(x), torch.linalg.svdvals(x)))
@@ -170,6 +179,52 @@ def test_a_call_that_raises_does_not_hide_those_after_it(recorder):
 
     found = [one for one in recorder.signatures if one.operator == "aten::add.Tensor"]
     assert "float64" in {dtype for one in found for dtype in one.dtypes()}
+
+
+def test_a_call_that_works_is_recorded_after_one_like_it_that_raised(recorder):
+    x = torch.ones(3)
+    with recorder.watching():
+        with pytest.raises(IndexError):
+            x.index_select(0, torch.tensor([5]))
+        x.index_select(0, torch.tensor([1]))
+
+    (one,) = [one for one in recorder.signatures if one.operator == "aten::index_select"]
+
+    assert (one.calls, one.tests) == (2, 1)
+    assert one.results == ("float32",)
+
+
+def test_the_dtype_that_a_factory_makes_by_default_tells_its_calls_apart(recorder):
+    before = torch.get_default_dtype()
+    try:
+        with recorder.watching():
+            for dtype in (torch.float32, torch.float64):
+                torch.set_default_dtype(dtype)
+                torch.ones(3)
+    finally:
+        torch.set_default_dtype(before)
+
+    found = [one.results for one in recorder.signatures if one.operator == "aten::ones"]
+
+    assert found == [("float32",), ("float64",)]
+
+
+@pytest.mark.parametrize(
+    ("operator", "call"),
+    [
+        ("full", lambda size, dtype: torch.full((size,), 1, dtype=dtype)),
+        ("cat", lambda size, dtype: torch.cat([torch.ones(size, dtype=dtype)] * 2)),
+    ],
+)
+def test_of_an_operator_with_many_shapes_dtypes_are_told_apart(recorder, operator, call):
+    with recorder.watching():
+        for size in range(1, recording.MOST + 9):
+            call(size, torch.float32)
+        call(5000, torch.float64)
+
+    found = {one.results for one in recorder.signatures if one.operator == f"aten::{operator}"}
+
+    assert len(found) == 2
 
 
 def test_inside_inference_mode_composites_are_taken_apart(recorder):
