@@ -2,13 +2,17 @@
 
     python benchmarks/audit_overhead.py NAME --sources FOLDER [--rounds N] [--tests PATH,PATH]
     python benchmarks/audit_overhead.py --folder FOLDER [--rounds N] [--tests PATH,PATH]
+    SCIPY_ARRAY_API=1 python benchmarks/audit_overhead.py --folder . --tests sklearn \
+        --options="--pyargs -k array_api"
 
 NAME is a library of ``libraries.py`` and FOLDER holds its unpacked source archive, as there. With
 ``--folder`` alone it is the root of any other suite, whose library is installed.
 
 Each round runs the suite plainly, under a dispatch mode that does nothing, and with the audit. The
-CPU time of the child counts, because other work on the machine does not enter it; what the empty
-mode costs is the floor of anything that sees each call. The package is compiled first, as pip
+CPU time of the child counts, because other work on the machine does not enter it, and all runs
+have the same one processor where the system lets them, because threads that wait for each other
+count as well (scikit-learn gives torch and BLAS all there are). What the empty mode costs is the
+floor of anything that sees each call. The package is compiled first, as pip
 leaves it. Then 100,000 and 1,000,000 calls are recorded in a fresh process each, and the resident
 memory of both is printed. Ends with status 1 above 1.25 times, or where memory grows.
 """
@@ -18,10 +22,12 @@ from __future__ import annotations
 import argparse
 import compileall
 import os
+import shlex
 import statistics
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import libraries
@@ -58,12 +64,14 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, recorder.size)
 
 def main() -> int:
     """Print both figures; the exit status says whether they are within their limits."""
-    place, paths, tests, rounds = _given()
+    given = _given()
+    place, rounds = given.folder, given.rounds
+    _keep_to_one_processor()
     compileall.compile_dir(Path(pytest_applesilicon.__file__).parent, quiet=1)
     times: dict[str, list[float]] = {name: [] for name in RUNS}
     for number in range(rounds):
         for name, options in RUNS.items():
-            times[name].append(seconds(place, paths, tests, options))
+            times[name].append(seconds(given, options))
         shown = ", ".join(f"{name} {several[-1]:.1f}" for name, several in times.items())
         print(f"round {number + 1}: {shown} s of CPU time", flush=True)
     few, many = (memory(calls) for calls in (100_000, 1_000_000))
@@ -81,8 +89,27 @@ def ratio(several: list[float], plain: list[float]) -> float:
     return statistics.median(one / other for one, other in zip(several, plain, strict=True))
 
 
-def _given() -> tuple[Path, list[Path], list[str], int]:
-    """The root of the suite, what it imports from sources, its tests, and how many rounds."""
+def _keep_to_one_processor() -> None:
+    """This process and its children; macOS and Windows do not offer it."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+@dataclass(frozen=True)
+class Given:
+    """What is run, and how often."""
+
+    folder: Path
+    """The root of the suite."""
+    paths: list[Path]
+    """What it imports from sources."""
+    tests: list[str]
+    options: list[str]
+    """More options of pytest, for each run."""
+    rounds: int
+
+
+def _given() -> Given:
     known = {one.name: one for one in libraries.LIBRARIES}
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("name", nargs="?", choices=sorted(known))
@@ -90,12 +117,14 @@ def _given() -> tuple[Path, list[Path], list[str], int]:
     parser.add_argument("--folder", type=Path, help="the root of another suite")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tests", default="", help="below the root; the default is all")
+    parser.add_argument("--options", default="", help="more of pytest: --options='-k array_api'")
     given = parser.parse_args()
     tests = given.tests.split(",") if given.tests else []
+    options = shlex.split(given.options)
     if given.folder is not None and given.name is None:
         if not given.folder.is_dir():
             parser.error(f"--folder {given.folder}: there is no such folder")
-        return given.folder.resolve(), [], tests, given.rounds
+        return Given(given.folder.resolve(), [], tests, options, given.rounds)
     if given.name is None or given.sources is None or given.folder is not None:
         parser.error("give NAME with --sources, or --folder alone")
     library = known[given.name]
@@ -104,19 +133,19 @@ def _given() -> tuple[Path, list[Path], list[str], int]:
         parser.error(problem)
     needed = [library, *(one for one in libraries.LIBRARIES if one.name in library.needs)]
     paths = [libraries.folder(one, given.sources).resolve() for one in needed]
-    return paths[0], paths, tests or list(library.tests), given.rounds
+    return Given(paths[0], paths, tests or list(library.tests), options, given.rounds)
 
 
-def seconds(place: Path, paths: list[Path], tests: list[str], options: tuple[str, ...]) -> float:
+def seconds(run: Given, options: tuple[str, ...]) -> float:
     """CPU seconds of one run of the suite, start and imports included."""
     ours = (Path(__file__).parent, Path(pytest_applesilicon.__file__).parents[1])
     given = {name: value for name, value in os.environ.items() if name not in _WITHOUT}
-    sources = os.pathsep.join(str(one) for one in (*paths, *ours))
+    sources = os.pathsep.join(str(one) for one in (*run.paths, *ours))
     command = [sys.executable, "-m", "pytest", "-q", "-W", "ignore", "-p", "no:cacheprovider",
-               *options, *tests]  # fmt: skip
+               *options, *run.options, *run.tests]  # fmt: skip
     with tempfile.TemporaryFile() as log:
         child = subprocess.Popen(
-            command, cwd=place, stdout=log, stderr=log,
+            command, cwd=run.folder, stdout=log, stderr=log,
             env={**given, "OMP_NUM_THREADS": "1", "PYTHONPATH": sources},
         )  # fmt: skip
         _, status, used = os.wait4(child.pid, 0)
