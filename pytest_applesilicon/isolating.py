@@ -259,7 +259,7 @@ class Isolating:
             reports.append(_made(item, "teardown", None, time.time()))
         first = reason.partition("\n")[0]
         record = recorder.contained(item, outcome, first, report.duration)
-        reports[-1].user_properties.append((recorder.PROPERTY, record))
+        recorder.leave(self._config, reports[-1], record)
         return reports
 
     def _end_wider_fixtures(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:

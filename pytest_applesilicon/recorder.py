@@ -1,8 +1,9 @@
 """From a test's reports to its record, and from a worker to the controller.
 
-A record crosses as one JSON string under one key of ``user_properties``, on the teardown
-report alone: pytest-xdist cannot carry a NumPy scalar, and properties arrive with two
-reports. The controller takes it off again before JUnit XML is written.
+A record travels under one key of ``user_properties``, on the teardown report alone: properties
+arrive with two reports. From a worker it goes as one JSON string, because pytest-xdist cannot
+carry a NumPy scalar; where one process runs the tests and reports, as it is. Who reports takes it
+off again before JUnit XML is written.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_applesilicon import workers
 from pytest_applesilicon.marks import has_own_device, target_of
 from pytest_applesilicon.measuring import MORE_BLOCKS, TIMED, TIMER
 from pytest_applesilicon.options import settings_of
@@ -78,7 +80,7 @@ def note(item: pytest.Item, report: pytest.TestReport) -> None:
     if report.when == "call":
         known["timing"] = timing_of(item)
     if report.when == "teardown":
-        report.user_properties.append((PROPERTY, to_json(_made(item, known))))
+        leave(item.config, report, _made(item, known))
         # A test that is run again begins anew.
         stash[MEASUREMENTS] = []
         keys: tuple[pytest.StashKey[Any], ...] = (_KNOWN, OPERATOR, ACTIVITY, VERDICTS)
@@ -169,27 +171,28 @@ def _blocks(item: pytest.Item, timed: Timed, iterations: int) -> tuple[tuple[flo
     return (*blocks(timed.rounds, iterations), *item.stash.get(MORE_BLOCKS, ()))
 
 
-def crossing(record: Record) -> str:
-    """The record as its report carries it."""
-    return to_json(record)
+def leave(config: pytest.Config, report: pytest.TestReport, record: Record) -> None:
+    """Put a record on a report, as it travels from this process."""
+    value: Any = to_json(record) if workers.is_worker(config) else record
+    report.user_properties.append((PROPERTY, value))
 
 
 def take(report: pytest.TestReport) -> Record | None:
     """Take the record off a report, so that nobody prints it."""
     kept: list[tuple[str, object]] = []
-    found = None
+    found: Record | None = None
     for name, value in report.user_properties:
         if name == PROPERTY:
-            found = record_from_json(str(value))
+            found = value if isinstance(value, Record) else record_from_json(str(value))
         else:
             kept.append((name, value))
     report.user_properties[:] = kept
     return found
 
 
-def contained(item: pytest.Item, outcome: TestOutcome, reason: str, seconds: float) -> str:
-    """The record, as it crosses, of a test that ended its child process."""
-    return to_json(_made(item, {"outcome": outcome, "reason": reason, "duration_s": seconds}))
+def contained(item: pytest.Item, outcome: TestOutcome, reason: str, seconds: float) -> Record:
+    """The record of a test that ended its child process."""
+    return _made(item, {"outcome": outcome, "reason": reason, "duration_s": seconds})
 
 
 def crashed(

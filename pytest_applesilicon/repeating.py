@@ -37,7 +37,7 @@ class Repeating:
         if any(report.failed for report in reports):
             ended = how_ended(reports)
             again = [self._again(item, nextitem) for _ in range(self._times)]
-            attach(reports, repeats_of(ended, again))
+            attach(item.config, reports, repeats_of(ended, again))
         for report in reports:
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
@@ -70,15 +70,14 @@ def repeats_of(first: str, again: Sequence[str]) -> Repeats:
     )
 
 
-def attach(reports: Sequence[pytest.TestReport], found: Repeats) -> None:
+def attach(config: pytest.Config, reports: Sequence[pytest.TestReport], found: Repeats) -> None:
     """Put the repeats into the failed report's text and into the test's record."""
     failed = next(report for report in reports if report.failed)
     failed.sections.append(("repeated", found.describe()))
     last = reports[-1]
     record = recorder.take(last)
     if record is not None:
-        record = dataclasses.replace(record, repeats=found)
-        last.user_properties.append((recorder.PROPERTY, recorder.crossing(record)))
+        recorder.leave(config, last, dataclasses.replace(record, repeats=found))
 
 
 def register(config: pytest.Config, times: int) -> None:

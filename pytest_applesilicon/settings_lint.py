@@ -146,6 +146,7 @@ class Watch:
         self._environ = environ
         self._modules = modules
         self._said: set[str] = set()
+        self._last: tuple[Any, ...] = ()
         self._at_import: dict[str, str] | None = None
         if "torch" in modules:
             self._at_import = variables(environ)
@@ -162,6 +163,10 @@ class Watch:
 
     def look(self) -> list[str]:
         """The problems that were not told yet."""
+        seen = self._seen()
+        if seen == self._last:
+            return []
+        self._last = seen
         found = [*attribute_problems(self._modules).values(), *self._too_late()]
         found += environment_problems(self._environ) if self._at_import is None else []
         if self._at_import is not None:
@@ -169,6 +174,14 @@ class Watch:
         new = [problem for problem in dict.fromkeys(found) if problem not in self._said]
         self._said.update(new)
         return new
+
+    def _seen(self) -> tuple[Any, ...]:
+        """What a look goes by. It is asked after each test, and hardly ever differs."""
+        module = self._modules.get("torch.backends.mps")
+        names = tuple(vars(module)) if module is not None else ()
+        environ = self._environ
+        known = [(name, environ[name]) for name in _VARIABLES if name in environ]
+        return self._at_import is None, len(environ), names, *known
 
     def _too_late(self) -> list[str]:
         if self._at_import is None or "torch" not in self._modules:
