@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_applesilicon import workers
+from pytest_applesilicon import garbage, workers
 from pytest_applesilicon.catalog import reading
 from pytest_applesilicon.files import check_writable
 from pytest_applesilicon.option_values import OptionError
@@ -24,19 +23,20 @@ if TYPE_CHECKING:
     from pytest_applesilicon.options import Settings
 
 
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """The collector of garbage rests: thousands of signatures are made, and none is garbage.
+_KEPT = pytest.StashKey[garbage.Kept]()
 
-    They would make it go through all of torch's modules once more, a quarter of a second.
+
+@contextlib.contextmanager
+def loading(config: pytest.Config) -> Iterator[None]:
+    """Around the loading of conftest.py files, which often import torch: there is no garbage.
+
+    What they made is none until the run ends: that takes back part of what recording costs.
     """
-    running = gc.isenabled()
-    gc.disable()
-    try:
+    kept = config.stash[_KEPT] = garbage.Kept()
+    config.add_cleanup(kept.end)
+    with garbage.resting():
         yield
-    finally:
-        if running:
-            gc.enable()
+        kept.keep()
 
 
 class Auditing:
@@ -50,7 +50,7 @@ class Auditing:
         self._lost: list[str] = []
         self._torch = ""
         self._audit: Audit | None = None
-        self._frozen = False
+        self._kept = config.stash[_KEPT]
 
     @classmethod
     def of(cls, config: pytest.Config, settings: Settings) -> Auditing | None:
@@ -90,23 +90,13 @@ class Auditing:
         try:
             from pytest_applesilicon.audit import recording
 
-            self._recorder = recording.Recorder(Path(self._config.rootpath))
+            with garbage.resting():  # it imports torch
+                self._recorder = recording.Recorder(Path(self._config.rootpath))
+                self._kept.keep()
         except ImportError:
             raise OptionError(
                 "--mps-audit needs torch\n  remedy: pip install 'pytest-applesilicon[torch]'"
             ) from None
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_collection(self) -> Generator[None, object, object]:
-        """What is there before the tests are collected is no garbage until the run ends.
-
-        The collector goes through all modules of torch again and again, a quarter of a second each
-        time; leaving them out takes back part of what recording costs.
-        """
-        if self._recorder is not None and not gc.get_freeze_count():
-            gc.freeze()
-            self._frozen = True
-        return (yield)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -131,22 +121,20 @@ class Auditing:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         from pytest_applesilicon.audit import signatures
 
-        if self._frozen:
-            gc.unfreeze()
-            self._frozen = False
+        self._kept.end()
         if self._recorder is not None:
             import torch
 
             self._recorder.close()
             self._torch = str(torch.__version__)
-            with _uncollected():
+            with garbage.resting():
                 self._parts.append(self._recorder.signatures)
         if workers.is_worker(self._config):
             if self._parts:
                 text = signatures.to_json(self._parts[0], self._torch)
                 workers.report_back(self._config, audit=text)
             return
-        with _uncollected():
+        with garbage.resting():
             self._finish()
         if self.failed and session.exitstatus in (0, int(pytest.ExitCode.NO_TESTS_COLLECTED)):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

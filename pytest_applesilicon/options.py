@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_applesilicon import option_table
 from pytest_applesilicon.dtypes import DTYPES
 from pytest_applesilicon.option_table import (
     AUDIT_FINDINGS,
@@ -286,12 +287,10 @@ def early_fallback(config: pytest.Config, args: Sequence[str]) -> str | None:
     asked = any(arg.partition("=")[0] in names for arg in args)
     if not asked and not any(config.getini(option.dest) for option in OPTIONS):
         return None
-    option = next(option for option in OPTIONS if option.name == "mps-fallback")
-    value = config.getini(option.dest) or option.default
-    for arg, following in zip(args, [*args, ""][1:], strict=True):
-        name, equals, given = arg.partition("=")
-        if name in (option.true_name, option.short):
-            value = given if equals else following
+    option = option_table.named("mps-fallback")
+    value = _last_given(option, args)
+    if value is None:
+        value = config.getini(option.dest) or option.default
     return value if value in option.choices else None
 
 
@@ -301,10 +300,25 @@ def early_simulation(config: pytest.Config, args: Sequence[str]) -> bool:
     It must be put into torch before the first backward pass of the process. In a worker of
     pytest-xdist the option comes from the controller, not from ``args``.
     """
-    option = next(option for option in OPTIONS if option.name == "device")
-    value = getattr(config.option, option.dest, None) or config.getini(option.dest)
+    option = option_table.named("device")
+    value = _last_given(option, args)
+    if value is None:
+        value = getattr(config.option, option.dest, None) or config.getini(option.dest)
+    return "mps-sim" in [spec.strip() for spec in str(value or "").split(",")]
+
+
+def early_audit(config: pytest.Config, args: Sequence[str]) -> bool:
+    """Whether the ATen calls will be recorded, before conftest.py files are loaded."""
+    option = option_table.named("mps-audit")
+    given = _last_given(option, args) is not None or getattr(config.option, option.dest, None)
+    return bool(given) or config.getini(option.dest) == "yes"
+
+
+def _last_given(option: Option, args: Sequence[str]) -> str | None:
+    """The value of an option as it stands last on the command line; of a flag, anything."""
+    value = None
     for arg, following in zip(args, [*args, ""][1:], strict=True):
         name, equals, given = arg.partition("=")
         if name in (option.true_name, option.short):
             value = given if equals else following
-    return "mps-sim" in [spec.strip() for spec in str(value or "").split(",")]
+    return value

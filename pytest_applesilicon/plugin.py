@@ -7,6 +7,7 @@ do the rest.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,8 +54,17 @@ def pytest_load_initial_conftests(
 
         selection.simulate_early()
     early_config.stash[_SHORT_TAKEN] = ()
-    yield
+    with _loading(early_config, args):
+        yield
     early_config.stash[_SHORT_TAKEN] = short_options.declare_short(parser)
+
+
+def _loading(config: pytest.Config, args: list[str]) -> contextlib.AbstractContextManager[None]:
+    if not options.early_audit(config, args):
+        return contextlib.nullcontext()
+    from pytest_applesilicon import auditing
+
+    return auditing.loading(config)
 
 
 def pytest_configure(config: pytest.Config) -> None:

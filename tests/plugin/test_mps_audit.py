@@ -150,6 +150,11 @@ def test_what_was_imported_is_left_to_the_collector_again_after_the_run(pytester
         """
         import gc
 
+        assert not gc.isenabled()
+
+        def pytest_sessionstart():
+            assert gc.get_freeze_count() > 0 and gc.isenabled()
+
         def pytest_unconfigure():
             assert gc.get_freeze_count() == 0 and gc.isenabled()
             print("collected again")
@@ -177,3 +182,19 @@ def test_what_was_imported_is_left_to_the_collector_again_after_the_run(pytester
 
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*collected again*"])
+
+
+def test_without_an_audit_the_collector_is_let_alone(pytester):
+    pytester.makeconftest("import gc\nassert gc.isenabled() and not gc.get_freeze_count()")
+    pytester.makepyfile(
+        """
+        import gc
+
+        def test_the_collector_works():
+            assert gc.isenabled() and not gc.get_freeze_count()
+        """
+    )
+
+    result = pytester.runpytest_subprocess("--device=cpu")
+
+    result.assert_outcomes(passed=1)

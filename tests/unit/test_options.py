@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import types
 from pathlib import Path
 from typing import Any, get_args
@@ -11,7 +12,7 @@ import pytest
 from pytest_applesilicon import marks
 from pytest_applesilicon.option_table import FAIL_ON, FRAMEWORKS, MARKER_NAMES, OPTIONS, Option
 from pytest_applesilicon.option_values import OptionError, parse_devices
-from pytest_applesilicon.options import Settings, early_fallback, parse_settings
+from pytest_applesilicon.options import Settings, early_audit, early_fallback, parse_settings
 from pytest_applesilicon.records import Outcome
 from pytest_applesilicon.short_options import owner_of
 
@@ -285,6 +286,7 @@ def test_an_option_that_nobody_names_belongs_to_another_plugin(plugins: list[tup
 class _Config:
     def __init__(self, **ini: str) -> None:
         self._ini = ini
+        self.option = argparse.Namespace()
 
     def getini(self, name: str) -> str:
         return self._ini.get(name, "")
@@ -321,3 +323,27 @@ def test_the_fallback_is_known_before_the_options_are(
     args: list[str], ini: dict[str, str], expected: str | None
 ):
     assert early_fallback(_Config(**ini), args) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("args", "ini", "expected"),
+    [
+        pytest.param([], {}, False, id="nothing asked"),
+        pytest.param(["--mps-audit"], {}, True, id="asked"),
+        pytest.param(["-q", "--applesilicon-mps-audit", "t"], {}, True, id="true name"),
+        pytest.param(["--mps-audit-torch=2.6"], {}, False, id="another option"),
+        pytest.param([], {"applesilicon_mps_audit": "yes"}, True, id="ini"),
+        pytest.param([], {"applesilicon_mps_audit": "no"}, False, id="ini says no"),
+    ],
+)
+def test_an_audit_is_known_before_the_options_are(
+    args: list[str], ini: dict[str, str], expected: bool
+):
+    assert early_audit(_Config(**ini), args) is expected  # type: ignore[arg-type]
+
+
+def test_in_a_worker_the_audit_is_known_from_the_controller():
+    config = _Config()
+    config.option.applesilicon_mps_audit = "yes"
+
+    assert early_audit(config, []) is True  # type: ignore[arg-type]
