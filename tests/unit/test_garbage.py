@@ -11,7 +11,8 @@ from pytest_applesilicon import garbage
 
 @pytest.fixture(autouse=True)
 def collector():
-    assert gc.isenabled() and not gc.get_freeze_count()
+    assert gc.isenabled()
+    assert not gc.get_freeze_count()
     yield
     gc.unfreeze()
     gc.enable()
