@@ -33,6 +33,7 @@ def loading(config: pytest.Config) -> Iterator[None]:
     What they made is none until the run ends: that takes back part of what recording costs.
     """
     kept = config.stash[_KEPT] = garbage.Kept()
+    # After pytest's own cleanup, which collects once more: what is added first is called last.
     config.add_cleanup(kept.end)
     with garbage.resting():
         yield
@@ -121,7 +122,6 @@ class Auditing:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         from pytest_applesilicon.audit import signatures
 
-        self._kept.end()
         if self._recorder is not None:
             import torch
 
