@@ -30,7 +30,7 @@ WHOLE = ("linalg_svd", "linalg_svd.U")
 #: would take as long as recording them does.
 _CALLS, _LAST, _TESTS, _FACTS = range(4)
 
-#: In place of the facts of calls that concern no device: those on the device ``meta``.
+#: In place of the facts of calls that concern no device: on the device ``meta``, or of no tensor.
 _OF_NO_DEVICE = b""
 
 
@@ -195,7 +195,9 @@ class _New:
         facts["called"] = self.composites.called(func, args, kwargs)
         result = func(*args, **kwargs)
         facts["results"] = self._dtypes(result)
-        entry[_FACTS] = _packed(facts)
+        # Such as ``promote_types``: it is given dtypes, and answers with one.
+        of_no_device = not tensors and not facts["results"]
+        entry[_FACTS] = _OF_NO_DEVICE if of_no_device else _packed(facts)
         return result
 
     def note(self, key: Any, func: Any, args: Any, kwargs: Any, result: Any) -> None:

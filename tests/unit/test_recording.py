@@ -129,6 +129,15 @@ def test_tensors_of_the_meta_device_are_no_calls(recorder):
     assert "sin" not in found
 
 
+def test_what_is_given_no_tensor_and_makes_none_is_no_call_of_a_device(recorder):
+    def run():
+        torch.ops.aten.promote_types(torch.float32, torch.float64)
+        torch.ops.aten.promote_types(torch.float32, torch.float64)
+        torch.zeros(2)
+
+    assert set(recorded(recorder, run)) == {"zeros"}
+
+
 def test_sparse_tensors_and_symbolic_numbers_do_not_stop_it(recorder):
     found = recorded(recorder, lambda: torch.eye(3).to_sparse() @ torch.ones(3, 3))
 

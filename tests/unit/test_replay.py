@@ -75,6 +75,24 @@ def test_on_the_cpu_nothing_is_wrong(calls):
             "index.Tensor", "sum.IntList_out"} <= set(found)  # fmt: skip
 
 
+def test_the_factors_of_a_solution_are_those_of_the_backend(tmp_path):
+    """``_linalg_solve_ex`` hands out factors too: for other layouts, of the transposed matrix."""
+    torch.manual_seed(0)
+    matrices = torch.rand(2, 3, 3, 4, 5).permute(0, 3, 4, 1, 2)
+    recorder = recording.Recorder(Path(__file__).parent)
+    with recorder.watching():
+        for one in (matrices, matrices.contiguous()):
+            torch.linalg.solve(one, torch.ones(2, 4, 5, 3, 1))
+    recorder.close()
+    signatures.write(tmp_path / "calls.json", recorder.signatures, torch.__version__)
+
+    result = replay(tmp_path / "calls.json", "--device=cpu", "--json")
+
+    found = json.loads(result.stdout)["outcomes"]
+    solved = [one for one in found if one["operator"] == "aten::_linalg_solve_ex"]
+    assert [one["outcome"] for one in solved] == ["native"] * 2
+
+
 @pytest.mark.skipif(
     sys.platform != "linux" or not torch.__version__.startswith("2.13"),
     reason="the simulated device",
