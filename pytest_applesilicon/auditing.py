@@ -26,15 +26,22 @@ if TYPE_CHECKING:
 _KEPT = pytest.StashKey[garbage.Kept]()
 
 
+def _kept(config: pytest.Config) -> garbage.Kept:
+    """What a run leaves out of collections, handed back at its end."""
+    if _KEPT not in config.stash:
+        kept = config.stash[_KEPT] = garbage.Kept()
+        # After pytest's own cleanup, which collects once more: what is added first is called last.
+        config.add_cleanup(kept.end)
+    return config.stash[_KEPT]
+
+
 @contextlib.contextmanager
 def loading(config: pytest.Config) -> Iterator[None]:
     """Around the loading of conftest.py files, which often import torch: there is no garbage.
 
     What they made is none until the run ends: that takes back part of what recording costs.
     """
-    kept = config.stash[_KEPT] = garbage.Kept()
-    # After pytest's own cleanup, which collects once more: what is added first is called last.
-    config.add_cleanup(kept.end)
+    kept = _kept(config)
     with garbage.resting():
         yield
         kept.keep()
@@ -51,7 +58,7 @@ class Auditing:
         self._lost: list[str] = []
         self._torch = ""
         self._audit: Audit | None = None
-        self._kept = config.stash[_KEPT]
+        self._kept = _kept(config)
 
     @classmethod
     def of(cls, config: pytest.Config, settings: Settings) -> Auditing | None:

@@ -308,17 +308,24 @@ def early_simulation(config: pytest.Config, args: Sequence[str]) -> bool:
 
 
 def early_audit(config: pytest.Config, args: Sequence[str]) -> bool:
-    """Whether the ATen calls will be recorded, before conftest.py files are loaded."""
-    option = option_table.named("mps-audit")
-    given = _last_given(option, args) is not None or getattr(config.option, option.dest, None)
-    return bool(given) or config.getini(option.dest) == "yes"
+    """Whether the ATen calls will be recorded, before conftest.py files are loaded.
+
+    Every option of the audit asks for one.
+    """
+    return any(
+        _last_given(option, args)
+        or getattr(config.option, option.dest, None)
+        or config.getini(option.dest) not in ("", "no")
+        for option in OPTIONS
+        if option.name.startswith("mps-audit")
+    )
 
 
 def _last_given(option: Option, args: Sequence[str]) -> str | None:
-    """The value of an option as it stands last on the command line; of a flag, anything."""
+    """The value of an option as it stands last on the command line; of a flag, ``yes``."""
     value = None
     for arg, following in zip(args, [*args, ""][1:], strict=True):
         name, equals, given = arg.partition("=")
         if name in (option.true_name, option.short):
-            value = given if equals else following
+            value = "yes" if option.flag else given if equals else following
     return value

@@ -179,9 +179,7 @@ class Watch:
         """What a look goes by. It is asked after each test, and hardly ever differs."""
         module = self._modules.get("torch.backends.mps")
         names = tuple(vars(module)) if module is not None else ()
-        environ = self._environ
-        known = [(name, environ[name]) for name in _VARIABLES if name in environ]
-        return self._at_import is None, len(environ), names, *known
+        return self._at_import is None, variables(self._environ), names
 
     def _too_late(self) -> list[str]:
         if self._at_import is None or "torch" not in self._modules:

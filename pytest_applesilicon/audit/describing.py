@@ -82,7 +82,7 @@ def _add_values(torch: Any, tensor: Any, found: dict[str, Any]) -> None:
 
 
 def _bytes(torch: Any, tensor: Any) -> str:
-    raw = tensor.resolve_conj().resolve_neg() if tensor.is_complex() or tensor.is_neg() else tensor
+    raw = tensor.resolve_conj().resolve_neg()
     if tensor.dtype not in _of_numpy():
         raw = raw.contiguous().reshape(-1).view(torch.uint8)
     return binascii.b2a_base64(raw.numpy().tobytes(), newline=False).decode()

@@ -77,7 +77,7 @@ class Recorder:
 def _mode(recorder: Recorder) -> Any:  # noqa: C901 - inlined: a call costs what a check does
     """The dispatch mode; its class is made here, because torch is imported inside functions."""
     import torch
-    from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+    from torch.utils._python_dispatch import TorchDispatchMode
 
     keys = Keys(torch)
     tensor, parameter, plain, default = keys.tensor, keys.parameter, keys.plain, keys.default
@@ -132,20 +132,13 @@ def _mode(recorder: Recorder) -> Any:  # noqa: C901 - inlined: a call costs what
             # What calling ``func`` does, without a frame of Python between.
             return func._op(*args, **kwargs) if kwargs else func._op(*args)
 
-        def whole(self, op: Any, args: Any, kwargs: Any) -> Any:
-            """Record a composite as one call, and run it unseen."""
-            with _disable_current_modes():
-                result = op.decompose(*args, **kwargs)
-            new.note(keys.whole(op, args), op, args, kwargs, result)
-            return result
-
     made = Recording()
-    recorder._libraries.append(_tell_of_whole(made, new.composites.mode))
+    recorder._libraries.append(_tell_of_whole(made, new))
     return made
 
 
-def _tell_of_whole(mode: Any, inside: Any) -> Any:
-    """Kernels of the CPU that hand a whole composite to the mode while it is watching."""
+def _tell_of_whole(mode: Any, new: _New) -> Any:
+    """Kernels of the CPU that have a whole composite noted while the mode is watching."""
     import torch
     from torch.utils import _python_dispatch
 
@@ -154,9 +147,12 @@ def _tell_of_whole(mode: Any, inside: Any) -> Any:
     def kernel_of(op: Any) -> Any:
         def kernel(*args: Any, **kwargs: Any) -> Any:
             stack = _python_dispatch._get_current_dispatch_mode_stack()
-            if mode not in stack and inside not in stack:
+            if mode not in stack and new.composites.mode not in stack:
                 return op.decompose(*args, **kwargs)
-            return mode.whole(op, args, kwargs)
+            with _python_dispatch._disable_current_modes():
+                result = op.decompose(*args, **kwargs)
+            new.note(op, args, kwargs, result)
+            return result
 
         return kernel
 
@@ -200,13 +196,13 @@ class _New:
         entry[_FACTS] = _OF_NO_DEVICE if of_no_device else _packed(facts)
         return result
 
-    def note(self, key: Any, func: Any, args: Any, kwargs: Any, result: Any) -> None:
+    def note(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
         """Keep a call that was made already."""
         called: tuple[Tree, ...] = (("_linalg_svd", ()),)
         if self.composites.is_inside:
             self.composites.add(func, called)
             return
-        entry = self._entry(key, func, args, kwargs)
+        entry = self._entry(self._keys.whole(func, args), func, args, kwargs)
         if entry[_FACTS] is None:
             facts = self._before(func, args, kwargs, self._tensors(args))
             facts |= {"results": self._dtypes(result), "called": called}

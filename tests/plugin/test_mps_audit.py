@@ -204,3 +204,27 @@ def test_without_an_audit_the_collector_is_let_alone(pytester):
     result = pytester.runpytest_subprocess("--device=cpu")
 
     result.assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--mps-audit-torch=2.6", "--mps-audit-fail-on=unsupported", "--mps-audit-signatures=a"],
+)
+def test_every_option_of_the_audit_asks_for_one(pytester, option):
+    pytester.makeconftest("import gc\nassert not gc.isenabled()")
+    pytester.makepyfile("import torch\n\ndef test_it():\n    torch.ones(2).sin()")
+
+    result = pytester.runpytest_subprocess(option)
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*MPS audit*", "operators: 2 native"])
+
+
+def test_in_the_ini_file_an_option_of_the_audit_asks_for_one(pytester):
+    pytester.makeini("[pytest]\napplesilicon_mps_audit_torch = 2.6")
+    pytester.makepyfile("import torch\n\ndef test_it():\n    torch.ones(2).sin()")
+
+    result = pytester.runpytest_subprocess()
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*MPS audit*"])
