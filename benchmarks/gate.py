@@ -9,6 +9,10 @@ not called is missed). The same measurements go through pytest-benchmark's own r
     OMP_NUM_THREADS=1 python benchmarks/gate.py --short     # 3 pairs of 3 workloads, for CI
     python benchmarks/gate.py --from trials.jsonl           # print the table of a run again
 
+A few pairs on a machine that others use show neither a share of 1 % nor a change of 20 %: two
+processes that did the same were further apart than that there. The short form asks for what
+must hold on any machine: 2.5 times the work is called at a limit of 50 %, equal work is not.
+
 Workloads of one process share its luck (memory layout, neighbours), so the upper bound comes
 from resampling whole pairs of processes.
 """
@@ -22,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,14 +34,34 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 HERE = Path(__file__).parent
-LIMIT = 0.10
-UNITS = {"same": 10, "slower": 12}
-SHORT = ("matmul", "small_operators", "python")
 
 #: Required: of the comparisons of equal work at most this share is called, of slower work at
 #: least this one.
 MOST_FALSE = 0.01
 LEAST_FOUND = 0.95
+
+
+@dataclass(frozen=True)
+class Form:
+    """What is compared, and how much of it."""
+
+    pairs: int
+    workloads: tuple[str, ...]
+    """All where empty."""
+    limit: float
+    """``max_regression`` of the budget, and the change that pytest-benchmark's rule allows."""
+    units: dict[str, int]
+    """Of work in a call, by kind of work; the baseline does as many as ``same``."""
+    spare: int
+    """How many false alarms, and how many misses, are forgiven beyond the shares."""
+
+
+#: The kinds of work, in the order in which they are run.
+WORK = ("same", "slower")
+
+LONG = Form(30, (), 0.10, {"same": 10, "slower": 12}, spare=0)
+#: The limit lies in the middle of the two, as a ratio.
+SHORT = Form(3, ("matmul", "small_operators", "python"), 0.50, {"same": 10, "slower": 25}, spare=1)
 
 
 @dataclass(frozen=True)
@@ -84,32 +108,35 @@ def run(folder: Path, units: int, seconds: float, names: Sequence[str], *extra: 
         raise SystemExit(f"{' '.join(command)}\n{done.stdout}\n{done.stderr}")
 
 
-def pair_of(number: int, seconds: float, names: Sequence[str]) -> list[Trial]:
+def pair_of(number: int, seconds: float, form: Form) -> list[Trial]:
     """The trials of one pair: a baseline, and two processes held against it."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-        budget = f'[[budget]]\ntest = "*test_workload*"\nmax_regression = {LIMIT}\n'
+        budget = f'[[budget]]\ntest = "*test_workload*"\nmax_regression = {form.limit}\n'
         (folder / "budgets.toml").write_text(budget, encoding="utf-8")
         first = f"--benchmark-json={folder / 'first.json'}"
-        run(folder, UNITS["same"], seconds, names, "--budgets-accept=gate", first)
+        accept = ("--budgets-accept=gate", first)
+        run(folder, form.units["same"], seconds, form.workloads, *accept)
         before = json.loads((folder / "first.json").read_text(encoding="utf-8"))
         trials = []
-        for work, units in UNITS.items():
+        for work, units in form.units.items():
             report, theirs = folder / f"{work}.json", folder / f"{work}-theirs.json"
             outputs = (f"--applesilicon-report={report}", f"--benchmark-json={theirs}")
-            run(folder, units, seconds, names, *outputs)
+            run(folder, units, seconds, form.workloads, *outputs)
             now = json.loads(theirs.read_text(encoding="utf-8"))
             ours = json.loads(report.read_text(encoding="utf-8"))
-            trials += trials_of(number, work, ours, before, now)
+            trials += trials_of(number, work, ours, before, now, form.limit)
     return trials
 
 
-def trials_of(number: int, work: str, ours: Any, before: Any, now: Any) -> list[Trial]:
+def trials_of(
+    number: int, work: str, ours: Any, before: Any, now: Any, limit: float
+) -> list[Trial]:
     """The trials of one process, from our report and pytest-benchmark's two files."""
     from pytest_benchmark.utils import PercentageRegressionCheck
 
-    rule = PercentageRegressionCheck("median", LIMIT * 100)
+    rule = PercentageRegressionCheck("median", limit * 100)
     old = {one["name"]: one["stats"] for one in before["benchmarks"]}
     new = {one["name"]: one["stats"] for one in now["benchmarks"]}
     trials = []
@@ -165,29 +192,31 @@ def by_pair(trials: Sequence[Trial], work: str, *, theirs: bool) -> dict[int, li
     return found
 
 
-def table(trials: Sequence[Trial]) -> list[str]:
+def table(trials: Sequence[Trial], form: Form) -> list[str]:
     """False alarms and finds of both rules, by workload and in all."""
+    more = form.units["slower"] / form.units["same"] - 1
+    found = f"found, of {100 * more:.0f} % more work"
     names = list(dict.fromkeys(one.workload for one in trials))
     lines = [
-        f"{'':<18}{'false alarms, of equal work':>30}{'found, of 20 % more work':>30}",
+        f"{'':<18}{'false alarms, of equal work':>30}{found:>30}",
         f"{'workload':<18}{'budget':>15}{'compare-fail':>15}{'budget':>15}{'compare-fail':>15}",
     ]
     for name in [*names, "all"]:
         chosen = [one for one in trials if name in (one.workload, "all")]
         cells = [
             _share(by_pair(chosen, work, theirs=theirs))
-            for work in UNITS
+            for work in WORK
             for theirs in (False, True)
         ]
         lines.append(f"{name:<18}" + "".join(f"{cell:>15}" for cell in cells))
-    for work in UNITS:
+    for work in WORK:
         states = [one.state for one in trials if one.work == work]
         count = {state: states.count(state) for state in dict.fromkeys(states)}
         lines.append(
             f"{work}: " + ", ".join(f"{number} {state}" for state, number in count.items())
         )
-    same, slower = (by_pair(trials, work, theirs=False) for work in UNITS)
-    theirs_same, theirs_slower = (by_pair(trials, work, theirs=True) for work in UNITS)
+    same, slower = (by_pair(trials, work, theirs=False) for work in WORK)
+    theirs_same, theirs_slower = (by_pair(trials, work, theirs=True) for work in WORK)
     lines += [
         "95 % bounds, resampled by pair of processes:",
         _bounds("false alarms at most", upper_bound(same), upper_bound(theirs_same)),
@@ -214,7 +243,7 @@ def good_enough(trials: Sequence[Trial], spare: int = 0) -> bool:
     """
     same, slower = (
         [one for found in by_pair(trials, work, theirs=False).values() for one in found]
-        for work in UNITS
+        for work in WORK
     )
     few_false = sum(same) - spare <= MOST_FALSE * len(same)
     return few_false and sum(slower) + spare >= LEAST_FOUND * len(slower)
@@ -223,34 +252,42 @@ def good_enough(trials: Sequence[Trial], spare: int = 0) -> bool:
 def main() -> int:
     """Run the pairs, or read them; print the table; 1 where it is not good enough."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--pairs", type=int, default=30)
+    parser.add_argument("--pairs", type=int, help=f"{LONG.pairs} where not given")
     parser.add_argument("--seconds", type=float, default=0.4, help="for each workload")
     parser.add_argument("--workloads", default="", help="names with commas; all where empty")
-    parser.add_argument("--short", action="store_true", help="3 pairs of 3 workloads")
+    parser.add_argument("--short", action="store_true", help=f"{SHORT.pairs} pairs of 3 workloads")
     parser.add_argument("--most-minutes", type=float, default=40.0)
     parser.add_argument("--trials", type=Path, help="write every trial here, a line each")
     parser.add_argument("--from", dest="given", type=Path, help="read trials, run nothing")
     options = parser.parse_args()
+    form = SHORT if options.short else LONG
     if options.given:
         lines = options.given.read_text(encoding="utf-8").splitlines()
         trials = [Trial(**json.loads(line)) for line in lines]
-        print("\n".join(table(trials)))
-        return 0 if good_enough(trials) else 1
-    names = SHORT if options.short else tuple(filter(None, options.workloads.split(",")))
-    pairs = 3 if options.short else options.pairs
-    began, trials = time.monotonic(), []
-    for number in range(pairs):
-        trials += pair_of(number, options.seconds, names)
+    else:
+        chosen = tuple(filter(None, options.workloads.split(",")))
+        form = replace(form, pairs=options.pairs or form.pairs, workloads=chosen or form.workloads)
+        trials = measured(form, options.seconds, options.most_minutes, options.trials)
+    print("\n".join(table(trials, form)))
+    return 0 if good_enough(trials, form.spare) else 1
+
+
+def measured(form: Form, seconds: float, most_minutes: float, keep: Path | None) -> list[Trial]:
+    """The trials of all pairs, or of those that the time is enough for; kept as they come."""
+    began = time.monotonic()
+    trials: list[Trial] = []
+    for number in range(form.pairs):
+        trials += pair_of(number, seconds, form)
         minutes = (time.monotonic() - began) / 60
-        print(f"pair {number + 1} of {pairs}, {minutes:.1f} minutes", file=sys.stderr, flush=True)
-        if options.trials:
+        at = f"pair {number + 1} of {form.pairs}, {minutes:.1f} minutes"
+        print(at, file=sys.stderr, flush=True)
+        if keep:
             text = "".join(json.dumps(asdict(one)) + "\n" for one in trials)
-            options.trials.write_text(text, encoding="utf-8")
-        if minutes * (number + 2) / (number + 1) > options.most_minutes:
+            keep.write_text(text, encoding="utf-8")
+        if minutes * (number + 2) / (number + 1) > most_minutes:
             print(f"stopped after {number + 1} pairs: the time is over", file=sys.stderr)
             break
-    print("\n".join(table(trials)))
-    return 0 if good_enough(trials, spare=int(options.short)) else 1
+    return trials
 
 
 if __name__ == "__main__":

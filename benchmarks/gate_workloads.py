@@ -16,7 +16,7 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Units of work a call does; the slower version does 20 % more.
+#: Units of work a call does; the slower version does more of them.
 UNITS = int(os.environ.get("GATE_UNITS", "10"))
 
 torch.manual_seed(0)

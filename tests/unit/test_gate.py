@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 
@@ -70,11 +73,50 @@ def test_short_form_may_be_wrong_once(gate):
 def test_table_has_both_rules_side_by_side(gate):
     rows = trials(gate, same=[(0, "met", True)], slower=[(0, "exceeded", False)])
 
-    lines = gate.table(rows)
+    lines = gate.table(rows, gate.LONG)
 
     assert "w0                       0/1   0%       1/1 100%       1/1 100%       0/1   0%" in lines
+    assert "found, of 20 % more work" in lines[0]
     assert "same: 1 met" in lines
     assert max(map(len, lines)) <= 80
+
+
+def test_limit_lies_between_equal_work_and_more(gate):
+    for form in (gate.LONG, gate.SHORT):
+        assert 1 < 1 + form.limit < form.units["slower"] / form.units["same"]
+
+    # What another program does to a machine is no change of the short form: the limit is as
+    # far from equal work as from more of it.
+    assert gate.SHORT.limit >= 0.5
+    assert gate.SHORT.units["slower"] / gate.SHORT.units["same"] >= (1 + gate.SHORT.limit) * 1.5
+
+
+@pytest.mark.parametrize("short", [True, False])
+def test_forms_are_held_against_their_own_limit(gate, monkeypatch, capsys, short):
+    seen = []
+
+    def run(folder, units, seconds, names, *extra):
+        seen.append((units, names, (folder / "budgets.toml").read_text(encoding="utf-8")))
+        report = {"records": [record("met" if units == 10 else "exceeded")]}
+        for one in extra:
+            _, _, path = one.partition("=")
+            if path.endswith(".json"):
+                ours = "theirs" not in path and "first" not in path
+                content = report if ours else {"benchmarks": [stats(units)]}
+                Path(path).write_text(json.dumps(content), encoding="utf-8")
+
+    monkeypatch.setattr(gate, "run", run)
+    monkeypatch.setattr("sys.argv", ["gate.py", "--pairs=2", *["--short"] * short])
+
+    assert gate.main() == 0
+
+    form = gate.SHORT if short else gate.LONG
+    assert [units for units, _, _ in seen] == [10, 10, form.units["slower"]] * 2
+    assert {names for _, names, _ in seen} == {form.workloads}
+    assert all(f"max_regression = {form.limit}\n" in budget for _, _, budget in seen)
+    assert "all                      0/2   0%       0/2   0%       2/2 100%" in (
+        capsys.readouterr().out
+    )
 
 
 def stats(median):
@@ -94,6 +136,7 @@ def test_rule_of_pytest_benchmark_is_its_own(gate, median, called):
         {"records": [record("met")]},
         {"benchmarks": [stats(1.0)]},
         {"benchmarks": [stats(median)]},
+        0.10,
     )
 
     assert (trial.pair, trial.workload, trial.state) == (3, "sort", "met")
@@ -105,7 +148,7 @@ def test_what_was_not_enforced_is_no_trial(gate):
     ours = {"records": [record("not-enforced", None, "the test did not pass")]}
 
     with pytest.raises(SystemExit, match="not enforced: the test did not pass"):
-        gate.trials_of(0, "same", ours, {"benchmarks": []}, {"benchmarks": []})
+        gate.trials_of(0, "same", ours, {"benchmarks": []}, {"benchmarks": []}, 0.10)
 
 
 # fidelity
