@@ -10,6 +10,7 @@ import functools
 import math
 from typing import TYPE_CHECKING, Any
 
+from pytest_applesilicon.agreement import products
 from pytest_applesilicon.agreement.attention import attention, attention_backward
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def _ours() -> Mapping[Any, Callable[..., Any]]:
 
     aten = torch.ops.aten
     return {
+        **products.recipes(),
         aten.igamma.default: functools.partial(_incomplete_gamma, torch.igamma),
         aten.igammac.default: functools.partial(_incomplete_gamma, torch.igammac),
         # The symbol _fft_* is how the dispatcher names the transforms.

@@ -94,6 +94,7 @@ def _rounding_mode() -> Any:
             super().__init__()
             known = dtype if dtype in envelope.DTYPE_INFO else "float32"
             self.eps = envelope.DTYPE_INFO[known].eps
+            self.half = envelope.DTYPE_INFO[known].half
             self.tiny = envelope.DTYPE_INFO[known].smallest_subnormal
             self.dtype = getattr(torch, known)
             self.signs = Signs(seed)
