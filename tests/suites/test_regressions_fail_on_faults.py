@@ -14,9 +14,6 @@ from faults_regressions import FAULTS_OF
 pytest.importorskip("torch")
 pytest.importorskip("expecttest")
 
-# What they look at takes minutes to find: one worker finds it.
-pytestmark = pytest.mark.xdist_group("regressions")
-
 ROOT = Path(__file__).parents[2]
 
 #: Those of size M take minutes: ``benchmarks/regression_faults.py`` runs them too.

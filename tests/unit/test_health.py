@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import signal
+import subprocess
 import sys
 import types
 from typing import TYPE_CHECKING, Any
@@ -422,6 +423,9 @@ class _Adapter:
         if self._error:
             raise self._error
 
+    def absent(self, spec: str, host: Host) -> None:
+        pass
+
 
 @pytest.mark.parametrize(
     ("error", "final"),
@@ -444,6 +448,32 @@ def test_the_child_says_how_its_framework_ended(
     monkeypatch.setattr(frameworks, "load", lambda name: _Adapter(error))
     health.child("fake", "mps")
     assert health._said(capsys.readouterr().out) == [{"step": "use mps"}, final]
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "reason"),
+    [
+        (None, "ok", "allocates, computes and synchronises"),
+        (DeviceAbsentError("none", "buy one"), "absent", "none"),
+        (DeviceMiscomputesError("by 3"), "miscomputes", "by 3"),
+        (ValueError("x"), "unusable", "use mps-sim: ValueError: x"),
+    ],
+)
+def test_the_simulated_device_is_probed_in_this_process(
+    error: Exception | None,
+    state: str,
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.setattr(frameworks, "is_installed", lambda name: True)
+    monkeypatch.setattr(frameworks, "load", lambda name: _Adapter(error))
+    monkeypatch.setattr(subprocess, "run", lambda *args, **kwargs: pytest.fail("a child"))
+
+    found = probe("torch", "mps-sim", LINUX)
+
+    assert (found.state, found.reason, found.simulated) == (state, reason, True)
+    assert capsys.readouterr().out == ""
 
 
 # The checks of torch's probe against wrong answers
