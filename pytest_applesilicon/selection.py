@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import importlib.util
 import os
@@ -148,7 +147,7 @@ def selection_of(config: pytest.Config) -> Selection:
 
 def _make(config: pytest.Config, settings: Settings) -> Selection:
     only_listed = bool(config.getoption("collectonly", default=False))
-    return select(settings, hosts.detect(), _not_probed if only_listed else _probe)
+    return select(settings, hosts.detect(), _not_probed if only_listed else health.probe)
 
 
 def simulate_early() -> None:
@@ -159,19 +158,6 @@ def simulate_early() -> None:
     if frameworks.is_installed("torch"):
         with contextlib.suppress(DeviceAbsentError):
             pytorch.simulate()
-
-
-def _probe(framework: str, spec: str, host: Host) -> Health:
-    """A probe in a child process; the simulated device must be had in this process too."""
-    found = health.probe(framework, spec, host)
-    if spec == pytorch.SIMULATED and usable(found):
-        try:
-            pytorch.simulate()
-        except DeviceAbsentError as error:
-            return dataclasses.replace(
-                found, state="unusable", reason=str(error), remedy=error.remedy
-            )
-    return found
 
 
 def _not_probed(framework: str, spec: str, host: Host) -> Health:

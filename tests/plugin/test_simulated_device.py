@@ -142,7 +142,7 @@ def test_a_backward_pass_before_the_installation_ends_the_run_with_the_reason(py
 
     assert result.ret == 4
     result.stderr.fnmatch_lines(
-        ["*device mps-sim is unusable*a backward pass has already run*", "*remedy: --mps-audit*"]
+        ["*device mps-sim is absent*a backward pass has already run*", "*remedy: --mps-audit*"]
     )
 
 
