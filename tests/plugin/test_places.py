@@ -58,14 +58,15 @@ def other_python() -> str | None:
 def environment(python: str, folder: Path) -> Path:
     """A virtual environment with the plugin; pip's answer is the reason to skip."""
     root = Path(__file__).parents[2]
-    subprocess.run([python, "-m", "venv", folder], check=True)
+    subprocess.run([python, "-m", "venv", "--without-pip", folder], check=True)
     own = folder / "bin" / "python"
     needs = ["pytest", "pytest-xdist", "pytest-benchmark", "msgspec", "packaging", "numpy"]
     for what in (
         ["setuptools>=77", *needs],
         ["--no-deps", "--no-build-isolation", "-e", str(root)],
     ):
-        done = subprocess.run([own, "-m", "pip", "install", "-q", *what], capture_output=True)
+        command = [sys.executable, "-m", "pip", "--python", own, "install", "-q", *what]
+        done = subprocess.run(command, capture_output=True)
         if done.returncode:
             pytest.skip(f"pip cannot install into another Python: {done.stderr.decode()[-200:]}")
     return own
