@@ -2,49 +2,49 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from faults_simulated import FAULT_OF
+from test_suites_fail_on_faults import Suites
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytest.importorskip("torch")
 pytest.importorskip("expecttest")
 
-SUITE = "pytest_applesilicon.suites.agreement"
+
+@pytest.fixture(scope="module")
+def suites() -> Iterator[Suites]:
+    started = Suites("mps-sim")
+    yield started
+    started.stop()
 
 
-def run(test: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    file, _, name = test.partition("::")
-    module = f"{SUITE}.{file.removesuffix('.py')}"
-    chosen = ["--device=mps-sim", "--mps-fallback=allow", "-k", name, *options]
-    plain = ["-q", "-p", "no:cacheprovider"]
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", *plain, *chosen, "--pyargs", module],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+def outcomes(suites: Suites, file: str, names: str, folder: Path, *options: str) -> dict[str, str]:
+    """The outcome of each test of a file of the agreement suite, by its id in that file."""
+    allow = ("--mps-fallback=allow", *options)
+    found = suites.records((f"agreement/{file}",), names, allow, cwd=folder)
+    assert {record.device for record in found.values()} == {"mps-sim"}
+    return {test.removeprefix(f"agreement/{file}::"): one.outcome for test, one in found.items()}
 
 
 @pytest.mark.parametrize("test", FAULT_OF)
-def test_fault_is_noticed(test: str, tmp_path: Path) -> None:
-    result = run(test, tmp_path, f"--faults={FAULT_OF[test]}")
+def test_fault_is_noticed(test: str, suites: Suites, tmp_path: Path) -> None:
+    file, _, name = test.partition("::")
+    found = outcomes(suites, file, name, tmp_path, f"--faults={FAULT_OF[test]}")
 
-    assert result.returncode == 1, result.stdout
-    assert test.partition("::")[2] in result.stdout.partition("short test summary")[2]
+    failed = {one.partition("[")[0] for one, outcome in found.items() if outcome == "failed"}
+    assert name in failed
 
 
 @pytest.mark.parametrize("file", sorted({test.partition("::")[0] for test in FAULT_OF}))
-def test_nothing_fails_without_a_fault(file: str, tmp_path: Path) -> None:
+def test_nothing_fails_without_a_fault(file: str, suites: Suites, tmp_path: Path) -> None:
     names = [test.partition("::")[2] for test in FAULT_OF if test.startswith(file)]
-    result = run(f"{file}::{' or '.join(names)}", tmp_path)
+    found = outcomes(suites, file, " or ".join(names), tmp_path)
 
-    assert result.returncode == 0, result.stdout
+    assert {one.partition("[")[0] for one in found} >= set(names)
+    assert set(found.values()) <= {"passed", "skipped"}
+    assert "passed" in found.values()

@@ -80,7 +80,8 @@ def suites_folder() -> Path:
 class Suites:
     """Runs the suites in another process, which imports torch once."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
+        self._device = device
         self._process: multiprocessing.process.BaseProcess | None = None
 
     def run(
@@ -91,7 +92,7 @@ class Suites:
             self._start()
         paths = [str(suites_folder() / file) for file in files]
         options = ["-p", "faulty_plugin", "-p", "no:cacheprovider", "--framework=torch"]
-        self._pipe.send((fault, cwd, [*options, "--device=cpu", *args, *paths]))
+        self._pipe.send((fault, cwd, [*options, f"--device={self._device}", *args, *paths]))
         try:
             assert self._pipe.poll(TIME_LIMIT_S), f"no answer in {TIME_LIMIT_S} s"
             return self._pipe.recv()
