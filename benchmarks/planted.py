@@ -127,6 +127,13 @@ def without_last(tensor: torch.Tensor) -> torch.Tensor:
     return flat.reshape(tensor.shape)
 
 
+def infinity_as_largest(tensor: torch.Tensor) -> torch.Tensor:
+    """Infinity is the largest number of the dtype; complex numbers are left alone."""
+    if tensor.is_complex() or not tensor.is_floating_point():
+        return tensor
+    return torch.nan_to_num(tensor, nan=float("nan"))
+
+
 def nan_as_zero(tensor: torch.Tensor) -> torch.Tensor:
     """NaN is zero; complex numbers with a NaN are zero."""
     return torch.where(torch.isnan(tensor), torch.zeros_like(tensor), tensor)
@@ -213,6 +220,12 @@ FAULTS = (
         _changed(nan_as_zero),
         prepare=_last_set(float("nan"), (torch.float32,)),
         # MKL ends the process on NaN: SGEBAL finds its parameters incorrect.
+        left_out=frozenset({"linalg.eig", "linalg.eigvals"}),
+    ),
+    Fault(
+        "makes infinity finite",
+        _changed(infinity_as_largest),
+        prepare=_last_set(float("inf"), (torch.float32,)),
         left_out=frozenset({"linalg.eig", "linalg.eigvals"}),
     ),
     Fault("loses the write in place", write_lost, direction="inplace"),

@@ -111,7 +111,8 @@ def move(operands: Sequence[Any], dtype: str, seed: Any, *, flush: bool = False)
             continue
         signs = draw.integers(0, 2, one.shape) * 2 - 1
         with np.errstate(all="ignore"):
-            moved = one * (1 + signs * info.eps)
+            # A complex infinity times a number has NaN in the other component.
+            moved = np.where(np.isinf(one), one, one * (1 + signs * info.eps))
             found.append(np.where(np.abs(one) < info.smallest_normal, 0, moved) if flush else moved)
     return found
 

@@ -17,8 +17,8 @@ def perturbed(value: Any, dtype: Any, seed: int, *, step: float = 1.0, flush: bo
     """Widened arguments with every floating number moved by one epsilon of ``dtype``.
 
     Each element is multiplied by one plus or minus epsilon, signs drawn at random from
-    ``seed``; the global generator is not touched. Python floats which the dtype cannot hold
-    are moved as well. With ``flush``, subnormal numbers of the dtype become zero.
+    ``seed``; infinity stays. The global generator is not touched. Python floats which the dtype
+    cannot hold are moved as well. With ``flush``, subnormal numbers of the dtype become zero.
     """
     import torch
 
@@ -44,6 +44,8 @@ def _moved(tensor: Any, eps: float, signs: Signs, smallest: float) -> Any:
     if tensor.layout is not torch.strided:
         return tensor * (1 + eps)
     moved = torch.addcmul(tensor, tensor, signs.like(tensor), value=eps)
+    # Infinity less a share of it is NaN.
+    moved = torch.where(tensor.isinf(), tensor, moved)
     if smallest:
         moved = torch.where(tensor.abs() < smallest, torch.zeros_like(moved), moved)
     return moved

@@ -95,6 +95,17 @@ def test_nan_alone_becomes_zero(planted):
     assert planted.nan_as_zero(given).tolist() == [1.0, 0.0, float("inf")]
 
 
+def test_infinity_alone_becomes_the_largest_number(planted):
+    given = torch.tensor([1.0, float("nan"), float("inf"), float("-inf")])
+    largest = torch.finfo(torch.float32).max
+
+    found = planted.infinity_as_largest(given)
+
+    assert found.isnan().tolist() == [False, True, False, False]
+    assert found[[0, 2, 3]].tolist() == [1.0, largest, -largest]
+    assert planted.infinity_as_largest(torch.tensor([3])).tolist() == [3]
+
+
 def test_ignored_offset_reads_what_stands_before(planted):
     found = planted.offset_ignored(lambda a, b: a + b, (torch.tensor([1, 2, 3]), 10), {})
 
@@ -134,7 +145,7 @@ def test_beta_is_taken_for_one(planted):
 
 
 def test_every_fault_is_named_once(planted):
-    assert len({fault.name for fault in planted.FAULTS}) == len(planted.FAULTS) == 9
+    assert len({fault.name for fault in planted.FAULTS}) == len(planted.FAULTS) == 10
 
 
 def test_judge_catches_half_precision_of_exp(planted, sensitivity):

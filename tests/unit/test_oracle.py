@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,27 @@ def test_every_element_moves_by_one_epsilon():
     moved = perturbing.perturbed([given], torch.float32, 0)[0] - 1.0
     assert moved.abs().unique().tolist() == [2.0**-23]
     assert abs(float(moved.sign().mean())) < 0.02
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_infinity_and_nan_do_not_move(dtype: Any):
+    given = torch.tensor([math.inf, -math.inf, math.nan], dtype=dtype).repeat(100)
+    moved = perturbing.perturbed([given], torch.float32, 0)[0]
+    assert torch.equal(moved.isnan(), given.isnan())
+    assert torch.equal(moved[~moved.isnan()], given[~given.isnan()])
+
+
+@pytest.mark.parametrize("function", [torch.exp, torch.atan, torch.mul, torch.mm, torch.logaddexp])
+@pytest.mark.parametrize("special", [math.inf, -math.inf])
+def test_what_is_lost_of_an_infinite_input_is_found(function: Any, special: float):
+    given = sample(5, 5)
+    given[2, 3] = special
+    args = (given, sample(5, 5).abs()) if function not in (torch.exp, torch.atan) else (given,)
+    right = function(*args)
+    assert judge_sample(right, function, args, {}, torch.float32).agrees
+    lost = function(given.nan_to_num(0.0, 0.0, 0.0), *args[1:])
+    wrong = torch.where(torch.isclose(right, lost, equal_nan=True), right, lost)
+    assert not judge_sample(wrong, function, args, {}, torch.float32).agrees
 
 
 def test_subnormal_numbers_of_the_dtype_are_flushed_on_request():

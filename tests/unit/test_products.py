@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -155,6 +156,22 @@ def test_half_precision_is_accumulated_in_single(dtype):
     products = (first * second).to(dtype)
 
     assert not judged(one_by_one(products), torch.mv, first, second, dtype=dtype).agrees
+
+
+@pytest.mark.parametrize("special", [math.inf, -math.inf, math.nan])
+def test_what_is_infinite_or_not_a_number_stays_decided(special):
+    first, second = sample(4, 6), sample(6, 3)
+    first[1, 2] = special
+    right = first @ second
+    right[0, 0] += 1e-6 * right[0, 0]  # beyond the dtype bound: more terms are looked at
+
+    assert judged(right, torch.mm, first, second).agrees
+    for wrong in (0.0, math.inf, -math.inf, math.nan):
+        actual = right.clone()
+        if actual[1, 0].item() == wrong or (actual[1, 0].isnan() and math.isnan(wrong)):
+            continue
+        actual[1, 0] = wrong
+        assert not judged(actual, torch.mm, first, second).agrees, wrong
 
 
 def test_one_product_rounds_no_sum():
