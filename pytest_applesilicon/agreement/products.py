@@ -55,9 +55,7 @@ def _accumulated(mode: Any, result: Any, squares: Any, length: int) -> Any:
     if length < 2 or mode.half or not (result.is_floating_point() or result.is_complex()):
         return result
     partial_sums = (length + 1) / 6 * (squares + 2 * result.abs().square())
-    # What is infinite or NaN stays so: plus or minus infinity it would be undecided.
-    size = partial_sums.sqrt().nan_to_num(0.0, 0.0, 0.0)
-    return result + mode.rounding_of(size).to(result.dtype) * _OF_ADDITION
+    return result + mode.rounding_of(partial_sums.sqrt()).to(result.dtype) * _OF_ADDITION
 
 
 def _squared(value: Any) -> Any:

@@ -192,8 +192,10 @@ def _transform(function: Any, mode: Any, given: Any, dim: Any, *args: Any, **kwa
     if points < 2:
         return result
     size = result.abs().square().mean(dim, keepdim=True).sqrt().expand(result.shape)
+    # Of a line with an infinity each element is infinite or NaN as the algorithm has it.
+    rounding = mode.rounding_of(size).where(size.isfinite(), math.nan)
     factor = _TRANSFORM * math.sqrt(math.log2(points))
-    return result + mode.rounding_of(size).to(result.dtype) * factor
+    return result + rounding.to(result.dtype) * factor
 
 
 def _batch_norm_and_write(

@@ -114,8 +114,11 @@ def _rounding_mode() -> Any:
             self.latest = deque(kept, maxlen=_LATEST)
 
         def rounding_of(self, size: Any) -> Any:
-            """One epsilon of ``size`` with random signs, in its shape."""
-            return size * self.signs.like(size) * self.eps
+            """One epsilon of ``size`` with random signs, in its shape; zero where it is infinite.
+
+            What is infinite or NaN stays so: plus or minus infinity it would be undecided.
+            """
+            return (size * self.signs.like(size) * self.eps).nan_to_num(0.0, 0.0, 0.0)
 
         def __torch_dispatch__(
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None

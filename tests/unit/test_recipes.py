@@ -39,6 +39,32 @@ def test_a_transform_is_off_by_a_share_of_the_whole_line():
         assert share.max() < 20.0
 
 
+def test_a_line_with_an_infinity_is_undecided_and_no_other_line():
+    given = sample(3, 8)
+    given[1, 2] = math.inf
+    evidence = Evidence(
+        torch.fft.fft, (given,), {}, "float32", 0, oracle.evaluate(torch.fft.fft, (given,), {})
+    )
+
+    _, undecided = evidence.magnitude(0, FEW_DRAWS, np.arange(24), "float32")
+
+    exact = evidence.exact[0]
+    assert (undecided.reshape(3, 8) == (np.isinf(exact) & ~np.isnan(exact))).all()
+    assert not undecided.reshape(3, 8)[[0, 2]].any()
+
+
+def test_an_infinity_that_is_normalised_stays_decided():
+    given = sample(2, 3, 4)
+    given[1, 2, 3] = math.inf
+    mean, variance = torch.zeros(3), torch.ones(3)
+    call = torch.nn.functional.batch_norm
+    lost = call(given, mean, variance).nan_to_num()
+
+    found = oracle.judge_sample(lost, call, (given, mean, variance), {}, torch.float32)
+
+    assert not found.agrees
+
+
 def test_a_transform_of_one_point_rounds_nothing():
     width, _ = magnitude(torch.fft.fft, sample(4, 1))
     assert not width.any()
