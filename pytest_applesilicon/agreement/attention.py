@@ -23,12 +23,14 @@ def attention(
 ) -> Any:
     """The output and the logarithm of the sum of the exponentials of each row's scores.
 
-    Tensors are (batch, heads, length, size); the call is taken as it is where several query
-    heads share a key head.
+    Tensors are (batch, heads, length, size); several query heads may share a key head.
     """
     del mode
-    if dropout_p or query.shape[1] != key.shape[1]:
+    if dropout_p:
         return NotImplemented
+    shared = query.shape[1] // key.shape[1]
+    if shared > 1:
+        key, value = (one.repeat_interleave(shared, 1) for one in (key, value))
     scores = _scores(query, key, is_causal, attn_mask, scale)
     return _weights(scores) @ value, scores.logsumexp(-1)
 

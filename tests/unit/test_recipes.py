@@ -65,6 +65,18 @@ def test_an_infinity_that_is_normalised_stays_decided():
     assert not found.agrees
 
 
+def test_attention_in_grouped_heads_rounds_its_weights():
+    query, key, value = sample(1, 8, 1, 32), sample(1, 2, 1024, 32), sample(1, 2, 1024, 32)
+    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+
+    out, _ = attention.attention(None, query, key, value)
+    width, _ = magnitude(lambda *args: kernel(*args)[0], query, key, value)
+
+    torch.testing.assert_close(out, kernel(query, key, value)[0])
+    # Of an element near zero too the terms are large: the sum of a thousand values.
+    assert width.min() > 0.1 * EPS * out.abs().mean().item()
+
+
 def test_a_transform_of_one_point_rounds_nothing():
     width, _ = magnitude(torch.fft.fft, sample(4, 1))
     assert not width.any()
