@@ -43,18 +43,18 @@ def recipes() -> Mapping[Any, Callable[..., Any]]:
     }
 
 
-def _accumulated(mode: Any, result: Any, squares: Any, length: int) -> Any:
+def _accumulated(mode: Any, result: Any, squares: Callable[[], Any], length: int) -> Any:
     """A sum of products, moved by the rounding of its partial sums.
 
     Args:
         mode: of the rounding.
         result: the sums.
-        squares: of the absolute values of the products, added up in the same way.
+        squares: adds up the squares of the products in the same way.
         length: how many products each is the sum of.
     """
     if length < 2 or mode.half or not (result.is_floating_point() or result.is_complex()):
         return result
-    partial_sums = (length + 1) / 6 * (squares + 2 * result.abs().square())
+    partial_sums = (length + 1) / 6 * (squares() + 2 * result.abs().square())
     return result + mode.rounding_of(partial_sums.sqrt()).to(result.dtype) * _OF_ADDITION
 
 
@@ -64,8 +64,11 @@ def _squared(value: Any) -> Any:
 
 def _product(function: Any, mode: Any, first: Any, second: Any) -> Any:
     """A product of matrices, of a matrix and a vector, or of two vectors."""
-    result = mode.before(function(first, second))
-    return _accumulated(mode, result, function(_squared(first), _squared(second)), first.shape[-1])
+
+    def squares() -> Any:
+        return function(_squared(first), _squared(second))
+
+    return _accumulated(mode, mode.before(function(first, second)), squares, first.shape[-1])
 
 
 def _matmul(mode: Any, first: Any, second: Any) -> Any:
@@ -111,7 +114,7 @@ def _convolution(
     result = mode.before(run(given, weight))
     channels = weight.shape[0] // groups if transposed else weight.shape[1]
     length = channels * math.prod(weight.shape[2:])
-    result = _accumulated(mode, result, run(_squared(given), _squared(weight)), length)
+    result = _accumulated(mode, result, lambda: run(_squared(given), _squared(weight)), length)
     return result if bias is None else result + bias.reshape(-1, *[1] * (weight.dim() - 2))
 
 
@@ -135,6 +138,10 @@ def _convolution_backward(
             *tensors, bias_sizes, stride, padding, dilation, transposed, *rest
         )
 
+    @functools.cache
+    def squares() -> Any:
+        return run(*map(_squared, (upstream, given, weight)))
+
     taps = math.prod(weight.shape[2:])
     groups = rest[1]
     channels = weight.shape[1] if transposed else weight.shape[0] // groups
@@ -142,10 +149,11 @@ def _convolution_backward(
     places = (given if transposed else upstream).shape
     lengths = (channels * taps, places[0] * math.prod(places[2:]))
     of_bias = upstream.shape[0] * math.prod(upstream.shape[2:])
+
+    def rounded(place: int, result: Any, length: int) -> Any:
+        if result is None:
+            return None
+        return _accumulated(mode, mode.before(result), lambda: squares()[place], length)
+
     results = run(upstream, given, weight)
-    squares = run(_squared(upstream), _squared(given), _squared(weight))
-    found = zip(results, squares, (*lengths, of_bias), strict=True)
-    return tuple(
-        None if one is None else _accumulated(mode, mode.before(one), square, length)
-        for one, square, length in found
-    )
+    return tuple(map(rounded, range(3), results, (*lengths, of_bias)))

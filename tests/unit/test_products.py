@@ -10,15 +10,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from terms import EPS, magnitude, magnitudes, sample  # noqa: E402
+
 from pytest_applesilicon.agreement import oracle  # noqa: E402
-from pytest_applesilicon.agreement.evidence import FEW_DRAWS, Evidence  # noqa: E402
 
-EPS = 2.0**-23
 F = torch.nn.functional
-
-
-def sample(*shape: int, dtype: Any = None) -> Any:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=dtype)
 
 
 def one_by_one(terms: Any) -> Any:
@@ -31,16 +27,6 @@ def one_by_one(terms: Any) -> Any:
 
 def judged(actual: Any, call: Any, *args: Any, dtype: Any = torch.float32) -> Any:
     return oracle.judge_sample(actual, call, args, {}, dtype)
-
-
-def magnitude(call: Any, *args: Any, dtype: str = "float32") -> tuple[Any, Any]:
-    """The magnitude term of every element of every leaf, and the oracle."""
-    evidence = Evidence(call, args, {}, dtype, 0, oracle.evaluate(call, args, {}))
-    widths = []
-    for place, exact in enumerate(evidence.exact):
-        width, _ = evidence.magnitude(place, FEW_DRAWS, np.arange(exact.size), dtype)
-        widths.append(width.reshape(exact.shape))
-    return widths, evidence.exact
 
 
 FIRST, SECOND = sample(40, 2000), sample(2000, 30).flip(0)
@@ -96,7 +82,7 @@ def test_what_is_wrong_is_found_still(name, wrong):
 def test_vectors_of_complex_numbers(function):
     first, second = sample(20_000, dtype=torch.complex64), sample(20_000, dtype=torch.complex64)
     second = second.flip(0)
-    (width,), (exact,) = magnitude(function, first, second, dtype="complex64")
+    width, exact = magnitude(function, first, second, dtype="complex64")
     squares = (first.abs() ** 2 * second.abs() ** 2).sum().item()
     expected = 2 * EPS * np.sqrt(20_001 / 6 * (squares + 2 * abs(exact) ** 2))
     assert width == pytest.approx(expected, rel=0.05)
@@ -115,7 +101,7 @@ def test_size_of_the_rounding_is_the_mean_over_all_orders():
     orders = torch.stack([torch.randperm(500, generator=generator) for _ in range(4000)])
     measured = terms[orders].cumsum(1).square().sum(1).mean().item()
 
-    (width,), _ = magnitude(torch.dot, terms.float(), torch.ones(500))
+    width, _ = magnitude(torch.dot, terms.float(), torch.ones(500))
 
     # Four ULP of half an epsilon each; the square is of the partial sums.
     assert (width / (2 * EPS)) ** 2 == pytest.approx(measured, rel=0.05)
@@ -130,7 +116,7 @@ def test_gradients_of_a_convolution_are_sums_over_places():
             upstream, given, weight, [4], [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [True] * 3
         )
 
-    widths, exact = magnitude(backward, upstream, given, weight)
+    widths, exact = magnitudes(backward, upstream, given, weight)
 
     for width, values, length in zip(
         widths, exact, (4 * 25, 2 * 36 * 36, 2 * 36 * 36), strict=True
@@ -143,7 +129,7 @@ def test_transposed_convolution_adds_over_its_input_channels():
     given, weight = sample(1, 400, 2, 2), sample(400, 3, 1, 1)
     squares = F.conv_transpose2d(given.double() ** 2, weight.double() ** 2).numpy()
 
-    (width,), (exact,) = magnitude(F.conv_transpose2d, given, weight)
+    width, exact = magnitude(F.conv_transpose2d, given, weight)
 
     # The element itself may be off by four ULP besides, in either direction.
     expected = 2 * EPS * np.sqrt(401 / 6 * (squares + 2 * exact**2))
@@ -175,7 +161,7 @@ def test_what_is_infinite_or_not_a_number_stays_decided(special):
 
 
 def test_one_product_rounds_no_sum():
-    (width,), _ = magnitude(torch.mm, sample(4, 1), sample(1, 3))
+    width, _ = magnitude(torch.mm, sample(4, 1), sample(1, 3))
 
     assert not width.any()
 

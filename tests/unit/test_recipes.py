@@ -10,22 +10,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from terms import EPS, magnitude, sample  # noqa: E402
+
 from pytest_applesilicon.agreement import attention, oracle, recipes  # noqa: E402
 from pytest_applesilicon.agreement.evidence import FEW_DRAWS, Evidence  # noqa: E402
-
-EPS = 2.0**-23
-
-
-def magnitude(call: Any, *args: Any) -> tuple[Any, Any]:
-    """The magnitude term of the first leaf, and the oracle."""
-    evidence = Evidence(call, args, {}, "float32", 0, oracle.evaluate(call, args, {}))
-    exact = evidence.exact[0]
-    width, _ = evidence.magnitude(0, FEW_DRAWS, np.arange(exact.size), "float32")
-    return width.reshape(exact.shape), exact
-
-
-def sample(*shape: int) -> Any:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
 def test_a_transform_is_off_by_a_share_of_the_whole_line():
